@@ -1,0 +1,46 @@
+# Needs Python 3.11 or later with venv, and nothing else. `make` lists the targets.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+PIP_INSTALL = -m pip --disable-pip-version-check install -q
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test test-oldest lint format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.installed  ## compare with PCA on a bundled table, and draw demo.png
+	.venv/bin/python -m sklearn_ae --figure demo.png
+
+dev: .venv/.installed  ## all that a contributor needs, and the git hook
+	.venv/bin/pre-commit install
+
+test: .venv/.installed  ## run the tests (PYTEST_ARGS="-k name" for some of them)
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+test-oldest: .venv-oldest/.installed  ## run the tests on the oldest supported versions
+	.venv-oldest/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.installed  ## ruff, mypy
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+format: .venv/.installed  ## let ruff repair what it can
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+clean:  ## remove the environments, caches and build outputs
+	rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png
+	find sklearn_ae tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp marks a finished installation; an interrupted one leaves none and is taken up again.
+.venv/.installed: pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP_INSTALL) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+.venv-oldest/.installed: pyproject.toml constraints-oldest.txt
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python $(PIP_INSTALL) -c constraints-oldest.txt -e ".[test]"
+	@touch $@

@@ -1,0 +1,195 @@
+"""The autoencoder."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.random import RandomState
+from torch import nn
+
+from sklearn_ae._base import BaseAutoencoder
+
+
+class AutoencoderTransformer(BaseAutoencoder):
+    """Nonlinear dimension reduction that starts at PCA and is kept only where it beats PCA.
+
+    An encoder squeezes each row into `n_components` numbers, and a decoder rebuilds the row from
+    them. Both are PCA plus a learned correction, trained by skorch on torch to the least
+    reconstruction error on held-out rows. ("Transformer" is scikit-learn's word for an estimator
+    with `fit` and `transform`.)
+
+    Scale the columns first, as for PCA.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Size of the code (the bottleneck). May exceed the number of features.
+    hidden_layer_sizes : array-like of int or int, default=(256, 256)
+        Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
+        is allowed.
+    activation : {"identity", "logistic", "tanh", "relu", "elu", "gelu", "silu"} or callable, \
+            default="gelu"
+        What follows each hidden layer; a callable makes a ``torch.nn.Module``.
+    init : {"pca", "random"}, default="pca"
+        "pca" starts at the principal components and learns corrections to them, and falls back
+        to PCA itself where nothing better is found. "random" is the classic autoencoder.
+    encoder : "dense", torch.nn.Module or callable, default="dense"
+        The network that encodes. A module is copied in `fit`; a callable
+        ``(n_features, n_components) -> module`` makes one. With ``init="pca"`` it is the
+        correction to the linear path. It sees rows centred and scaled by one number.
+    decoder : None, torch.nn.Module or callable, default=None
+        The network that decodes; a callable is given ``(n_components, n_features)``. None mirrors
+        `hidden_layer_sizes`.
+    loss : {"squared_error", "absolute_error", "huber"} or torch.nn.Module, default="squared_error"
+        What training minimizes. Huber's loss turns linear at 1.345 times the root mean square of
+        what PCA leaves. A module ``(prediction, target) -> scalar`` is given rows in the units of
+        `X`.
+    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
+        A callable ``params -> torch.optim.Optimizer`` sets its own rate and decay, as in
+        ``functools.partial(torch.optim.RMSprop, lr=1e-4)``.
+    learning_rate_init : float, default=3e-3
+        Learning rate at the start; it is cut to 0.3 of itself after `n_iter_no_change` / 3 epochs
+        without progress, unless `callbacks` has a ``skorch.callbacks.LRScheduler``.
+    weight_decay : float, default=0.0
+        As in torch's optimizers.
+    batch_size : int or "auto", default="auto"
+        Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
+    shuffle : bool, default=True
+        Whether to draw a new order of the rows in each epoch.
+    max_iter : int, default=200
+        Most epochs. 0 solves the decoder's correction in closed form and does not train.
+    early_stopping : bool, default=True
+        Whether to hold rows out, to choose by their error: when to stop, which weights to keep,
+        and whether to fall back to PCA. Without, the training loss says when to stop and which
+        weights to keep, and nothing guards against PCA being better.
+    validation_fraction : float, default=0.1
+        Share of the rows that are held out.
+    n_iter_no_change : int, default=15
+        Epochs without progress after which training stops.
+    tol : float, default=1e-4
+        Progress is a lower loss by more than `tol` times the best one.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last solution, in its units.
+    callbacks : list of skorch callbacks or None, default=None
+        Loggers, checkpoints, schedulers; copied in `fit`.
+    device : str, default="auto"
+        "auto" is CUDA if there is, else the CPU; or any torch device string.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the split, the weights, the order of the rows.
+    verbose : int, default=0
+        1 prints an epoch a line.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where `X` had names that are all strings.
+    n_components_ : int
+        Size of the code.
+    n_iter_ : int
+        Epochs trained; 1 where there was nothing to train but the closed form to solve.
+    best_iter_ : int
+        Epoch whose weights are kept; 0 is the start.
+    loss_curve_ : list of float
+        Training loss of each epoch, in units of PCA's squared residual (``init="pca"``).
+    validation_loss_curve_ : list of float or None
+        Loss on the held-out rows after each epoch; None without `early_stopping`.
+    best_loss_ : float or None
+        Lowest loss of the curve that is watched; None where there was nothing to train.
+    pca_score_, score_ : float or None
+        Share of the variance of the held-out rows that PCA with as many components explains, and
+        that this model explains; None without `early_stopping`.
+    is_pca_ : bool
+        Whether the fitted model is PCA itself, on all rows, because nothing beat it on the
+        held-out rows by more than the sampling error.
+    batch_size_ : int
+        Rows a step.
+    device_ : str
+        Where the network is.
+    module_ : torch.nn.Module
+        The network, with ``.encoder`` and ``.decoder``, for rows and codes in the units of `X`.
+    net_ : skorch.NeuralNet
+        What trained it, with its ``history``; its module works in centred and scaled units.
+
+    See Also
+    --------
+    DenoisingAutoencoderTransformer : Learns to rebuild clean rows from corrupted ones.
+    sklearn.decomposition.PCA : The linear case.
+
+    Notes
+    -----
+    With ``init="pca"``, ``encode(x) = W x + s * f(x)`` and ``decode(z) = V z + r * g(z)``: W and V
+    start at the principal components, f and g at zero. Before the first step the network is PCA
+    (Baldi and Hornik, 1989, show that a linear autoencoder can do no better). r is the root mean
+    square of PCA's residual, so that the last percent of variance is as easy to learn as the first.
+
+    On the CPU, the same `random_state` gives the same bits.
+
+    References
+    ----------
+    G. E. Hinton, R. R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
+    Science 313:504, 2006.
+
+    P. Baldi, K. Hornik, "Neural Networks and Principal Component Analysis: Learning from Examples
+    Without Local Minima", Neural Networks 2:53, 1989.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae import AutoencoderTransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> autoencoder = AutoencoderTransformer(n_components=1, random_state=0).fit(X)
+    >>> autoencoder.transform(X).shape
+    (150, 1)
+    >>> autoencoder.score_ >= autoencoder.pca_score_
+    True
+    """
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        *,
+        hidden_layer_sizes: Any = (256, 256),
+        activation: str | Callable[[], nn.Module] = "gelu",
+        init: str = "pca",
+        encoder: str | nn.Module | Callable[[int, int], nn.Module] = "dense",
+        decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+        loss: str | nn.Module = "squared_error",
+        optimizer: str | Callable = "adam",
+        learning_rate_init: float = 3e-3,
+        weight_decay: float = 0.0,
+        batch_size: int | str = "auto",
+        shuffle: bool = True,
+        max_iter: int = 200,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 15,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        callbacks: list | None = None,
+        device: str = "auto",
+        random_state: int | RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.init = init
+        self.encoder = encoder
+        self.decoder = decoder
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose

@@ -1,0 +1,301 @@
+"""What both estimators do; each of them lists its own parameters."""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from sklearn_ae._build import OPTIMIZERS
+from sklearn_ae._fitting import Fit, fit_network
+from sklearn_ae._persistence import freeze, thaw
+from sklearn_ae._sklearn import Interval, StrOptions, fit_context
+from sklearn_ae._training.device import resolve_device, wide_dtype
+from sklearn_ae._training.net import restored_net
+from sklearn_ae._training.rows import row_blocks
+from sklearn_ae._training.scaling import Scaling
+from sklearn_ae.losses import LOSSES
+from sklearn_ae.modules import ACTIVATIONS, Autoencoder, Rescaled
+
+FLOATS = [np.float64, np.float32]
+
+
+class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Fit, transform and back. It has no constructor: each estimator lists its parameters."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), callable],
+        "init": [StrOptions({"pca", "random"})],
+        "encoder": [StrOptions({"dense"}), nn.Module, callable],
+        "decoder": [None, nn.Module, callable],
+        "loss": [StrOptions(set(LOSSES)), nn.Module],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": [list, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def _corruption(
+        self, scaling: Scaling, device: torch.device, seed: int
+    ) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Make what corrupts a batch in training; None trains on clean rows."""
+        return None
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> "BaseAutoencoder":
+        """Learn codes from which the rows can be rebuilt.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the rows or a parameter cannot be used. The estimator stays as it was.
+        """
+        before = self.__dict__.copy()
+        try:
+            X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=2)
+            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            self._keep(fit_network(self, X, seed, self._previous()))
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
+
+    def _previous(self) -> tuple[Autoencoder, Scaling] | None:
+        """Return the network to go on from and its units, None to start anew."""
+        if not (self.warm_start and hasattr(self, "net_")) or self.is_pca_:
+            return None
+        before = (len(self._scaling.shift), self.n_components_)
+        if before != (self.n_features_in_, self.n_components):
+            raise ValueError(
+                f"warm_start=True goes on with a network of {before[0]} features and "
+                f"n_components={before[1]}, but X has {self.n_features_in_} features and "
+                f"n_components={self.n_components}. Set warm_start=False to start anew."
+            )
+        return self.net_.module_, self._scaling
+
+    def _keep(self, fit: Fit) -> None:
+        """Set the fitted attributes."""
+        self.net_, self._scaling = fit.net, fit.scaling
+        self._wrap()
+        self.n_components_ = self._n_features_out = self.n_components
+        history, keeper = fit.net.history, fit.keeper
+        # scikit-learn counts a closed form as one iteration.
+        self.n_iter_ = max(len(history), 1)
+        self.best_iter_ = keeper.best_epoch_ if keeper else 0
+        self.best_loss_ = keeper.best_loss_ if keeper else None
+        self.loss_curve_ = [row["train_loss"] for row in history]
+        self.validation_loss_curve_ = (
+            [row["valid_loss"] for row in history] if self.early_stopping else None
+        )
+        self.pca_score_, self.score_, self.is_pca_ = fit.pca_score, fit.score, fit.is_pca
+        self.batch_size_ = fit.net.batch_size
+
+    def _wrap(self) -> None:
+        """Set the device, and the module for rows and codes in the units of the user."""
+        network, scale = self.net_.module_, self._scaling.scale
+        device = torch.device(self.net_.device)
+        shift = torch.tensor(self._scaling.shift, dtype=wide_dtype(device), device=device)
+        origin = torch.zeros((), dtype=shift.dtype, device=device)
+        dtype = next(network.parameters()).dtype
+        self.device_ = str(device)
+        self.module_ = Autoencoder(
+            Rescaled(network.encoder, dtype, shift, scale, origin, scale),
+            Rescaled(network.decoder, dtype, origin, scale, shift, scale),
+        ).eval()
+
+    def transform(self, X: Any) -> Any:
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Codes, in the units of `X`.
+        """
+        return self._encode(self._check_rows(X))
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Decode codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, as `transform` gives them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            The rows that the codes stand for.
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=FLOATS)
+        if X.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {X.shape[1]} columns, but {type(self).__name__} is expecting codes of "
+                f"{self.n_components_} components."
+            )
+        return self._decode(X)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Encode rows and decode them again: ``inverse_transform(transform(X))``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        X_hat : ndarray of shape (n_samples, n_features)
+            What the codes keep of them.
+        """
+        return self._decode(self._encode(self._check_rows(X)))
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return how well each row is rebuilt: an anomaly score.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            Minus the squared Euclidean distance between the row and its reconstruction, in squared
+            units of `X`. Lower is more unusual.
+        """
+        X = self._check_rows(X)
+        scores = np.empty(X.shape[0])
+        for start, stop in row_blocks(*X.shape):
+            rows = _dense(X[start:stop])
+            error = rows.astype(np.float64) - self._decode(self._encode(rows))
+            scores[start:stop] = -np.einsum("ij,ij->i", error, error)
+        return scores
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the share of variance explained, which compares with PCA's.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        score : float
+            ``1 - SSE / SST``: the sums over all rows of the squared distance to the reconstruction
+            and to the mean of the training rows. For PCA on its training rows it is the sum of
+            ``explained_variance_ratio_``. The best value is 1; it can be negative.
+        """
+        X = self._check_rows(X)
+        total = 0.0
+        for start, stop in row_blocks(*X.shape):
+            # In units of the training data: squares of extreme values would leave float64.
+            rows = (_dense(X[start:stop]) - self._scaling.shift) / self._scaling.scale
+            total += float(np.einsum("ij,ij->", rows, rows))
+        error = -float(np.sum(self.score_samples(X) / self._scaling.scale**2))
+        return 1 - error / total if total > 0 else float(error == 0)
+
+    def _check_rows(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+
+    def _encode(self, X: Any) -> np.ndarray:
+        return self._apply(self.module_.encoder, X, self.n_components_)
+
+    def _decode(self, Z: np.ndarray) -> np.ndarray:
+        return self._apply(self.module_.decoder, Z, self.n_features_in_)
+
+    def _apply(self, module: nn.Module, X: Any, n_outputs: int) -> np.ndarray:
+        """Run rows through a module, a block at a time."""
+        result = np.empty((X.shape[0], n_outputs), dtype=X.dtype)
+        with torch.inference_mode():
+            for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
+                # torch takes neither read-only arrays nor foreign byte orders.
+                rows = np.require(_dense(X[start:stop]), requirements=["W"])
+                result[start:stop] = module(torch.from_numpy(rows).to(self.device_)).cpu().numpy()
+        return result
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell whether `fit` has been called."""
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags of scikit-learn."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.non_deterministic = False
+        return tags
+
+    def __getstate__(self) -> dict:
+        """Return the state to pickle: numpy arrays in place of torch tensors, each weight once."""
+        state = super().__getstate__().copy()
+        if "net_" in state:
+            net = state.pop("net_")
+            del state["module_"]
+            # Together, because they may share weights.
+            state["_frozen"] = freeze(nn.ModuleList([net.module_, net.criterion_]))
+            state["_net"] = {
+                "history": list(net.history),
+                "batch_size": net.batch_size,
+                "max_epochs": net.max_epochs,
+            }
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        """Rebuild the modules, on their device if it is here, else on the CPU."""
+        state = state.copy()
+        frozen, net = state.pop("_frozen", None), state.pop("_net", None)
+        super().__setstate__(state)
+        if frozen is None:
+            return
+        try:
+            device = resolve_device(self.device_)
+        except ValueError:
+            device = torch.device("cpu")
+        network, criterion = thaw(frozen, device).children()
+        self.net_ = restored_net(network, criterion, device, **net)
+        self._wrap()
+
+
+def _dense(rows: Any) -> np.ndarray:
+    return rows.toarray() if sparse.issparse(rows) else rows

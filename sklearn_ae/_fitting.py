@@ -1,0 +1,305 @@
+"""One fit, from rows to the network that is kept: split, start at PCA, train, choose."""
+
+import contextlib
+import copy
+import functools
+import math
+import warnings
+from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import LRScheduler
+from torch import nn
+
+from sklearn_ae import _build as build
+from sklearn_ae._initialization import (
+    code_bounds,
+    full_pca,
+    principal_components,
+    solve_decoder,
+    widen_features,
+)
+from sklearn_ae._training.device import (
+    resolve_device,
+    seeded_globals,
+    threads_for,
+    training_mode,
+    wide_dtype,
+)
+from sklearn_ae._training.net import ReconstructionNet
+from sklearn_ae._training.rows import Rows, blocks
+from sklearn_ae._training.scaling import Scaling, scale_rows
+from sklearn_ae._training.stopping import KeepBest
+from sklearn_ae.modules import Autoencoder, Corrected
+
+# Below this share of the data's spread, PCA's residual is the rounding of float32, in which the
+# networks compute: there is nothing to learn from.
+SMALLEST_RESIDUAL = 1e-5
+# Groups of validation rows whose losses are compared, to know the sampling error of their mean.
+N_GROUPS = 32
+# By how many standard errors the network must beat PCA (measured: benchmarks/pca_floor.py).
+STANDARD_ERRORS = 1.0
+# Larger values of a group are counted as this quantile of the groups.
+CAP_QUANTILE = 0.9
+# Rows a batch, and the batches that an epoch of few rows has all the same.
+BATCH_ROWS = 128
+LEAST_BATCH_ROWS = 16
+LEAST_BATCHES = 16
+
+
+@dataclass
+class Fit:
+    """What a fit found.
+
+    Attributes
+    ----------
+    net : ReconstructionNet
+        Its module works on rows in the units of `scaling`.
+    scaling : Scaling
+        How rows were centred and scaled.
+    keeper : KeepBest or None
+        What it saw of the epochs; None where there was nothing to train.
+    is_pca : bool
+        Whether the module is PCA, on all rows.
+    pca_score, score : float or None
+        Share of the variance of the validation rows that PCA and the module explain.
+    """
+
+    net: ReconstructionNet
+    scaling: Scaling
+    keeper: KeepBest | None = None
+    is_pca: bool = False
+    pca_score: float | None = None
+    score: float | None = None
+
+
+def fit_network(
+    estimator: Any, X: Any, seed: int, previous: tuple[Autoencoder, Scaling] | None
+) -> Fit:
+    """Fit the network that the parameters of the estimator describe.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters are read, nothing is written.
+    X : ndarray or sparse matrix of shape (n_rows, n_features)
+        Validated rows.
+    seed : int
+        Seeds the split, the weights, the order of the rows and the corruption.
+    previous : tuple of (Autoencoder, Scaling) or None
+        The network to go on from, and its units (`warm_start`).
+    """
+    device = resolve_device(estimator.device)
+    foreign = not (isinstance(estimator.encoder, str) and estimator.decoder is None)
+    borrowed = seeded_globals(seed, device) if foreign else contextlib.nullcontext()
+    with training_mode(), borrowed:
+        return _fit(estimator, X, seed, device, previous)
+
+
+def _fit(estimator, X, seed, device, previous):
+    n_rows, n_features = X.shape
+    order, n_train = _split(n_rows, estimator, seed)
+    rows, scaling = scale_rows(X, order, device, previous and previous[1])
+    train = rows.part(0, n_train)
+    valid = rows.part(n_train, n_rows) if n_train < n_rows else None
+    at_pca = estimator.init == "pca"
+    start, pca = _start(estimator, train, valid, scaling, seed)
+    unit = start.residual if at_pca else 1.0
+
+    generator = torch.Generator("cpu").manual_seed(seed)
+    if previous is None:
+        network = build.build_network(
+            estimator, n_features, start if at_pca else None, generator
+        ).to(device)
+    else:
+        network = copy.deepcopy(previous[0]).to(device)
+    net = _make_net(estimator, network, scaling, unit, n_train, generator, device, seed)
+    if at_pca and start.residual <= SMALLEST_RESIDUAL:
+        return _fall_back(estimator, X, Fit(net, scaling), seed, "leaves only rounding errors")
+
+    # A forward and a backward pass: six operations a weight and row.
+    n_weights = sum(parameter.numel() for parameter in network.parameters())
+    with threads_for(6 * n_weights * net.batch_size, device):
+        keeper = _train(net, estimator.max_iter, train, valid)
+    if previous is None:
+        _solve(net, train, valid)
+    fit = Fit(net, scaling, keeper)
+    if valid is None:
+        return fit
+    total = _mean_square(valid, start.pca.mean)
+    fit.pca_score = _explained(_squared_error(pca, valid), total)
+    fit.score = _explained(_squared_error(net.module_, valid), total)
+    if at_pca and not _beats_pca(net, pca, train, valid):
+        return _fall_back(estimator, X, fit, seed, "was not beaten on the validation rows")
+    return fit
+
+
+def _start(estimator, train, valid, scaling, seed):
+    """Find where the network starts, and the linear autoencoder that is PCA of the same rows."""
+    components = principal_components(train, estimator.n_components, seed)
+    pca = build.linear_autoencoder(components).to(train.device)
+    residual = math.sqrt(_squared_error(pca, train))
+    if residual < SMALLEST_RESIDUAL and valid is not None:
+        # Few training rows leave PCA nothing; new rows do.
+        residual = math.sqrt(_squared_error(pca, valid))
+    start = build.Start(
+        components,
+        max(residual, SMALLEST_RESIDUAL),
+        (scaling.low, scaling.high),
+        code_bounds(pca.encoder, train),
+    )
+    return start, pca
+
+
+def _split(n_rows, estimator, seed):
+    """Return an order of the rows, and how many of them, from the front, are for training."""
+    if not estimator.early_stopping:
+        return np.arange(n_rows), n_rows
+    n_valid = min(math.ceil(estimator.validation_fraction * n_rows), n_rows - 1)
+    return np.random.default_rng(seed).permutation(n_rows), n_rows - n_valid
+
+
+def _make_net(estimator, network, scaling, unit, n_train, generator, device, seed):
+    """Make the skorch net around the network."""
+    batch_size = estimator.batch_size
+    if batch_size == "auto":
+        batch_size = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, n_train // LEAST_BATCHES))
+    callbacks = copy.deepcopy(estimator.callbacks or [])
+    scheduled = any(isinstance(c[1] if isinstance(c, tuple) else c, LRScheduler) for c in callbacks)
+    keeper = KeepBest(
+        "valid_loss" if estimator.early_stopping else "train_loss",
+        estimator.n_iter_no_change,
+        estimator.tol,
+        cut_rate=not scheduled,
+    )
+    net = ReconstructionNet(
+        network,
+        criterion=build.build_loss(estimator.loss, unit, scaling).to(device),
+        make_optimizer=functools.partial(
+            build.make_optimizer,
+            optimizer=estimator.optimizer,
+            learning_rate_init=estimator.learning_rate_init,
+            weight_decay=estimator.weight_decay,
+            unit=unit,
+        ),
+        shuffle_generator=generator if estimator.shuffle else None,
+        corrupt=estimator._corruption(scaling, device, seed),
+        max_epochs=estimator.max_iter,
+        batch_size=min(batch_size, n_train),
+        callbacks=[("keep_best", keeper), *callbacks],
+        device=str(device),
+        verbose=int(estimator.verbose),
+    )
+    return net.initialize()
+
+
+def _train(net, max_iter, train, valid):
+    """Train, keep the best weights, and say where it went wrong."""
+    (keeper,) = (callback for _, callback in net.callbacks_ if isinstance(callback, KeepBest))
+    try:
+        net.partial_fit((train, valid), epochs=max_iter)
+    except KeyboardInterrupt:
+        warnings.warn(
+            "Training interrupted by user: the best weights so far are kept.", stacklevel=6
+        )
+    keeper.restore(net)
+    net.module_.eval()
+    if keeper.diverged_:
+        warnings.warn(
+            f"Training diverged in epoch {len(net.history)}: the loss was no longer finite. The "
+            "best weights before that are kept. Try a smaller learning_rate_init.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+    return keeper
+
+
+def _solve(net, train, valid):
+    """Solve the decoder in closed form, where it can be and where that helps."""
+    network = net.module_
+    if not (isinstance(network.decoder, Corrected) and network.decoder.is_dense):
+        return
+    if valid is None:
+        # The last tenth chooses; a single row does both.
+        n_train = max(len(train) - len(train) // 10 - 1, 1)
+        valid = train.part(n_train, len(train)) if n_train < len(train) else train
+        train = train.part(0, n_train)
+    solved = copy.deepcopy(network)
+    if not len(net.history):
+        widen_features(solved.decoder.correction)
+    solve_decoder(solved, train, valid)
+    if net.mean_loss(valid, solved) < net.mean_loss(valid, network):
+        network.load_state_dict(solved.state_dict())
+
+
+def _squared_error(module: nn.Module, rows: Rows) -> float:
+    """Return the mean squared error of the reconstruction over all cells."""
+    total = 0.0
+    with torch.inference_mode():
+        for block in blocks(rows):
+            total += float((module(block) - block).square().sum(dtype=torch.float64))
+    return total / (len(rows) * rows.n_columns)
+
+
+def _mean_square(rows: Rows, mean: np.ndarray) -> float:
+    """Return the mean square over all cells about the mean of the columns."""
+    centre = torch.from_numpy(mean.astype(np.float32)).to(rows.device)
+    total = sum(float((b - centre).square().sum(dtype=torch.float64)) for b in blocks(rows))
+    return total / (len(rows) * rows.n_columns)
+
+
+def _explained(error: float, total: float) -> float:
+    """Return the share of variance explained; data without variance is explained by its mean."""
+    if total > 0:
+        return 1 - error / total
+    return float(error == 0)
+
+
+def _beats_pca(net: ReconstructionNet, pca: Autoencoder, train: Rows, valid: Rows) -> bool:
+    """Tell whether the network beats PCA on the validation rows by more than sampling error.
+
+    What it has to beat is PCA on all rows, not the PCA that the validation rows were kept from.
+    With an excess error that falls as 1 / rows, that one is better by half the gap between its
+    errors on validation and on training rows, times the share of the validation rows.
+    """
+    if len(valid) < 2:
+        return False
+    ours, theirs = (
+        np.array([net.mean_loss(group, module) for group in _groups(valid)])
+        for module in (net.module_, pca)
+    )
+    # One row far out would hide what happens to all others: large losses and gains count, but not
+    # in full.
+    gain = _capped(theirs - ours)
+    gap = max(_capped(theirs).mean() - net.mean_loss(train, pca), 0.0)
+    handicap = gap / 2 * len(valid) / (len(train) + len(valid))
+    deviation = gain.std(ddof=1) / math.sqrt(len(gain))
+    return bool(gain.mean() - handicap > STANDARD_ERRORS * deviation)
+
+
+def _capped(values: np.ndarray) -> np.ndarray:
+    return np.minimum(values, np.quantile(values, CAP_QUANTILE))
+
+
+def _groups(rows: Rows) -> list[Rows]:
+    """Cut the rows into groups of about the same size."""
+    edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int)
+    return [rows.part(int(a), int(b)) for a, b in pairwise(edges)]
+
+
+def _fall_back(estimator, X, fit, seed, why):
+    """Make the module PCA itself, fitted on all rows."""
+    if estimator.verbose:
+        print(f"{type(estimator).__name__}: PCA {why}; the fitted model is PCA, on all rows.")
+    dtype = wide_dtype(torch.device(fit.net.device))
+    # With a user's integer it is the very PCA that scikit-learn would give.
+    state = estimator.random_state if isinstance(estimator.random_state, Integral) else seed
+    full = full_pca(X, fit.scaling, estimator.n_components, state)
+    fit.net.module_ = build.linear_autoencoder(full, dtype).to(fit.net.device)
+    fit.is_pca, fit.score = True, fit.pca_score
+    return fit

@@ -1,0 +1,230 @@
+"""The start at PCA, in closed form: principal components, and the decoder's correction."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import linalg, sparse
+from sklearn.decomposition import PCA
+from sklearn.utils.extmath import randomized_svd
+from torch import nn
+
+from sklearn_ae._training.rows import Rows, SparseRows, blocks
+from sklearn_ae._training.scaling import Scaling
+
+# Up to this many rows or columns an exact eigendecomposition is cheap; beyond, randomized (as
+# scikit-learn's PCA decides).
+EXACT_SIZE = 1000
+
+
+@dataclass
+class PrincipalComponents:
+    """PCA of scaled rows.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_columns,)
+        Mean of the rows.
+    components : ndarray of shape (n_components, n_columns)
+        Orthonormal rows; zero where the data has no more directions.
+    deviations : ndarray of shape (n_components,)
+        Standard deviation of the codes.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    deviations: np.ndarray
+
+
+def principal_components(rows: Rows, n_components: int, seed: int) -> PrincipalComponents:
+    """Compute the principal components of the rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        Scaled rows.
+    n_components : int
+        May exceed what the rows have; the rest is zero.
+    seed : int
+        For the randomized solver.
+    """
+    n_rows = len(rows)
+    mean = np.sum([block.double().sum(0).cpu().numpy() for block in blocks(rows)], axis=0) / n_rows
+    n_columns = len(mean)
+    n_found = min(n_components, n_columns, max(n_rows - 1, 1))
+    if isinstance(rows, SparseRows) and n_columns > EXACT_SIZE:
+        solver = "arpack" if n_found < min(rows.matrix.shape) else "full"
+        pca = PCA(n_found, svd_solver=solver, random_state=seed).fit(rows.matrix)
+        squares, vectors = pca.explained_variance_ * (n_rows - 1) / rows.scale**2, pca.components_
+    elif n_columns <= min(n_rows, EXACT_SIZE):
+        squares, vectors = _of_columns(rows, mean, n_found)
+    elif n_rows <= EXACT_SIZE:
+        squares, vectors = _of_rows(rows, mean, n_found)
+    else:
+        centred = torch.cat([block.cpu() for block in blocks(rows)]).numpy()
+        centred -= mean.astype(np.float32)
+        _, values, vectors = randomized_svd(centred, n_found, random_state=seed)
+        squares = values.astype(np.float64) ** 2
+    components = np.zeros((n_components, n_columns))
+    components[:n_found] = vectors
+    deviations = np.zeros(n_components)
+    deviations[:n_found] = np.sqrt(np.maximum(squares, 0) / n_rows)
+    return PrincipalComponents(mean, components, deviations)
+
+
+def full_pca(X: Any, scaling: Scaling, n_components: int, random_state: Any) -> PrincipalComponents:
+    """Fit scikit-learn's PCA in float64 on all rows, in scaled units.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n_rows, n_columns)
+        Rows in the units of the user.
+    scaling : Scaling
+        What the units of the result are.
+    n_components : int
+        May exceed what the rows have; the rest is zero.
+    random_state : int, RandomState instance or None
+        For the randomized solver.
+    """
+    n_found = min(n_components, *X.shape)
+    solver = "auto"
+    if sparse.issparse(X):
+        few = n_found < min(X.shape) and X.shape[1] > EXACT_SIZE
+        solver = "arpack" if few else "covariance_eigh"
+        X = X.astype(np.float64) / scaling.scale
+        shift = scaling.shift / scaling.scale
+    else:
+        X = (X - scaling.shift) / scaling.scale
+        shift = np.zeros(X.shape[1])
+    pca = PCA(n_found, svd_solver=solver, random_state=random_state, copy=False).fit(X)
+    components = np.zeros((n_components, X.shape[1]))
+    components[:n_found] = pca.components_
+    deviations = np.zeros(n_components)
+    deviations[:n_found] = np.sqrt(np.maximum(pca.explained_variance_, 0))
+    return PrincipalComponents(pca.mean_ - shift, components, deviations)
+
+
+def _largest(gram: torch.Tensor, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the `n` largest eigenvalues of a symmetric matrix, descending, and their vectors."""
+    size = gram.shape[0]
+    values, vectors = linalg.eigh(gram.cpu().numpy(), subset_by_index=[size - n, size - 1])
+    return values[::-1], vectors[:, ::-1]
+
+
+def _of_columns(rows, mean, n):
+    mean = torch.from_numpy(mean).to(rows.device)
+    gram = torch.zeros((len(mean), len(mean)), dtype=torch.float64, device=rows.device)
+    for block in blocks(rows):
+        centred = block.double() - mean
+        gram.addmm_(centred.T, centred)
+    values, vectors = _largest(gram, n)
+    return values, vectors.T
+
+
+def _of_rows(rows, mean, n):
+    centred = torch.cat([block.double() for block in blocks(rows)])
+    centred -= torch.from_numpy(mean).to(rows.device)
+    values, vectors = _largest(centred @ centred.T, n)
+    # From the side of the rows back to the columns; a direction without variance stays zero.
+    directions = vectors.T @ centred.cpu().numpy()
+    norms = linalg.norm(directions, axis=1, keepdims=True)
+    known = norms > 1e-7 * (norms[0] or 1.0)
+    return values, np.where(known, directions / np.where(known, norms, 1), 0)
+
+
+@torch.no_grad()
+def code_bounds(encoder: nn.Module, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the least and greatest code of the rows, component by component, on the CPU."""
+    ranges = [codes.aminmax(dim=0) for codes in map(encoder, blocks(rows))]
+    low = torch.stack([r.min for r in ranges]).amin(0)
+    high = torch.stack([r.max for r in ranges]).amax(0)
+    return low.cpu(), high.cpu()
+
+
+# Gain of random features: as drawn for training they are nearly linear
+# (measured: benchmarks/pca_floor.py).
+FEATURE_GAIN = 2.5
+
+
+@torch.no_grad()
+def widen_features(correction: nn.Sequential) -> None:
+    """Make the hidden layers of an untrained decoder one layer of random features, in place.
+
+    Random layers on top of random layers lose more than they add: the first is drawn wider, the
+    others pass it on.
+    """
+    layers = [layer for layer in list(correction)[:-1] if isinstance(layer, nn.Linear)]
+    for layer in layers[:1]:
+        layer.weight.mul_(FEATURE_GAIN)
+        layer.bias.mul_(FEATURE_GAIN)
+    for layer in layers[1:]:
+        nn.init.eye_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
+# Ridge penalties that the closed form tries, relative to the largest eigenvalue of the features.
+PENALTIES = 10.0 ** np.arange(-8, 1)
+
+
+@torch.no_grad()
+def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
+    """Solve the last layer of the decoder's correction by ridge regression, in place.
+
+    The encoder and the hidden layers stay as they are, so that what is left is linear: what the
+    network misses, regressed on the features of the codes. Before training these are random
+    features and PCA's residual; after it, this is the last step. The penalty has the least error in
+    generalized cross-validation (Golub, Heath and Wahba, 1979) on the training rows together with
+    the validation rows; where none helps, the layer stays as it is.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        Its decoder is a `Corrected` whose correction is a dense network.
+    train, valid : Rows
+        Rows to solve on, and more to choose the penalty on.
+    """
+    *hidden, last = network.decoder.correction
+    features = nn.Sequential(*hidden)
+    mean, gram, cross, square = _moments(network, features, train, 0.0)
+    gram -= torch.outer(mean, mean)
+    # About the mean of the training rows, which is their intercept.
+    _, valid_gram, valid_cross, valid_square = _moments(network, features, valid, mean.float())
+
+    # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
+    # quadratic in d, and every penalty costs a product with one small matrix.
+    values, vectors = torch.linalg.eigh(gram)
+    values = values.clamp_min(0)
+    rotated = vectors.T @ cross
+    linear = rotated.square().sum(1)
+    valid_linear = (rotated * (vectors.T @ valid_cross)).sum(1)
+    valid_quadratic = (vectors.T @ valid_gram @ vectors) * (rotated @ rotated.T)
+
+    def error(d: torch.Tensor) -> float:
+        """Sum up the errors of generalized cross-validation and of the held-out rows."""
+        freedom = float((values * d).sum()) / len(train)
+        fitted = square - float(2 * d @ linear - d @ (values * linear * d))
+        held_out = valid_square - float(2 * d @ valid_linear - d @ valid_quadratic @ d)
+        return len(train) * fitted / max(1 - freedom, 1e-3) ** 2 + len(valid) * held_out
+
+    # A hidden layer without variance has nothing to regress on.
+    largest = float(values[-1]) or 1.0
+    candidates = [torch.zeros_like(values), *(1 / (values + p * largest) for p in PENALTIES)]
+    d = min(candidates, key=error)
+    weight = (vectors @ (d[:, None] * rotated)).T
+    last.weight.add_(weight)
+    last.bias.sub_(weight @ mean)
+
+
+def _moments(network, features, rows, centre):
+    """Average h = features - centre, h h^T, h residual^T and residual^2 over the rows."""
+    decoder = network.decoder
+    sums: list = [0.0, 0.0, 0.0, 0.0]
+    for block in blocks(rows):
+        codes = network.encoder(block)
+        h = features(decoder.bounded(codes)) - centre
+        residual = (block - decoder(codes)) / decoder.output_scale
+        for i, part in enumerate((h.sum(0), h.T @ h, h.T @ residual, residual.square().sum())):
+            sums[i] = sums[i] + part.double()
+    mean, gram, cross, square = (part / len(rows) for part in sums)
+    return mean, gram, cross, float(square)

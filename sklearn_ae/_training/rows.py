@@ -1,0 +1,162 @@
+"""Rows of the training data, centred and scaled, on the device: whole, or a batch at a time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+# Cells and rows handled at once where the work goes through all rows: bounds the memory.
+BLOCK_CELLS = 2**22
+BLOCK_ROWS = 8192
+# Share of the free device memory that the resident rows may take.
+RESIDENT_SHARE = 0.5
+
+
+class DenseRows:
+    """Rows of one resident tensor.
+
+    Parameters
+    ----------
+    tensor : Tensor of shape (n_rows, n_columns)
+        The rows, on `device`; or in pinned memory, from where batches are sent to `device`.
+    device : torch.device
+        Where batches are wanted.
+    """
+
+    def __init__(self, tensor: torch.Tensor, device: torch.device):
+        self.tensor = tensor
+        self.device = device
+        self.n_columns = tensor.shape[1]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.tensor.shape[0]
+
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the rows of `index` on the device."""
+        if self.tensor.device == self.device:
+            return self.tensor.index_select(0, index)
+        rows = torch.empty(
+            (len(index), self.tensor.shape[1]), dtype=self.tensor.dtype, pin_memory=True
+        )
+        torch.index_select(self.tensor, 0, index.cpu(), out=rows)
+        return rows.to(self.device, non_blocking=True)
+
+    def slice(self, start: int, stop: int) -> torch.Tensor:
+        """Return the rows from `start` to `stop` on the device."""
+        return self.tensor[start:stop].to(self.device, non_blocking=True)
+
+    def part(self, start: int, stop: int) -> "DenseRows":
+        """Return the rows from `start` to `stop` as rows of their own, without a copy."""
+        return DenseRows(self.tensor[start:stop], self.device)
+
+
+class SparseRows:
+    """Rows of a sparse matrix, made dense a batch at a time.
+
+    Parameters
+    ----------
+    matrix : csr_matrix or csr_array of shape (n_rows, n_columns)
+        The rows, neither centred nor scaled.
+    shift : ndarray of shape (n_columns,)
+        Subtracted from every row of a batch.
+    scale : float
+        Divides every row of a batch.
+    device : torch.device
+        Where batches are wanted.
+    """
+
+    def __init__(self, matrix: Any, shift: np.ndarray, scale: float, device: torch.device):
+        self.matrix = matrix
+        self.shift = shift
+        self.scale = scale
+        self.device = device
+        self.n_columns = matrix.shape[1]
+        self._offset = (shift / scale).astype(np.float32)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.matrix.shape[0]
+
+    def _densify(self, matrix: Any) -> torch.Tensor:
+        # Scaled before it is made dense: the few stored values, not all cells.
+        matrix = matrix.copy()
+        matrix.data = (matrix.data / self.scale).astype(np.float32)
+        rows = matrix.toarray()
+        rows -= self._offset
+        return torch.from_numpy(rows).to(self.device)
+
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the rows of `index`, dense, on the device."""
+        return self._densify(self.matrix[index.cpu().numpy()])
+
+    def slice(self, start: int, stop: int) -> torch.Tensor:
+        """Return the rows from `start` to `stop`, dense, on the device."""
+        return self._densify(self.matrix[start:stop])
+
+    def part(self, start: int, stop: int) -> "SparseRows":
+        """Return the rows from `start` to `stop` as rows of their own."""
+        return SparseRows(self.matrix[start:stop], self.shift, self.scale, self.device)
+
+
+Rows = DenseRows | SparseRows
+
+
+def row_blocks(n_rows: int, n_columns: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of blocks of rows that are small beside any machine's memory."""
+    size = min(max(BLOCK_CELLS // n_columns, 1), BLOCK_ROWS)
+    for start in range(0, n_rows, size):
+        yield start, min(start + size, n_rows)
+
+
+def blocks(rows: Rows) -> Iterator[torch.Tensor]:
+    """Yield the rows in their order, a block at a time, on the device."""
+    for start, stop in row_blocks(len(rows), rows.n_columns):
+        yield rows.slice(start, stop)
+
+
+class Batches:
+    """Batches of rows for skorch, as pairs (input, target) of the same tensor.
+
+    Parameters
+    ----------
+    rows : DenseRows or SparseRows
+        Where the batches come from.
+    batch_size : int
+        Rows a batch.
+    generator : torch.Generator or None
+        Draws a new order for every pass; None keeps the order of the rows.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator | None = None):
+        self.rows = rows
+        self.batch_size = batch_size
+        self.generator = generator
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batches of one pass."""
+        n_rows = len(self.rows)
+        if self.generator is None:
+            for start in range(0, n_rows, self.batch_size):
+                batch = self.rows.slice(start, min(start + self.batch_size, n_rows))
+                yield batch, batch
+            return
+        order = torch.randperm(n_rows, generator=self.generator, device=self.generator.device)
+        for index in order.split(self.batch_size):
+            batch = self.rows.take(index)
+            yield batch, batch
+
+
+def place(tensor: torch.Tensor, device: torch.device) -> DenseRows:
+    """Put the rows on the device, or in pinned memory where they do not fit there."""
+    if device.type != "cuda":
+        return DenseRows(tensor.to(device), device)
+    free, _ = torch.cuda.mem_get_info(device)
+    if tensor.nbytes > RESIDENT_SHARE * free:
+        return DenseRows(tensor.pin_memory(), device)
+    return DenseRows(tensor.to(device), device)

@@ -1,0 +1,108 @@
+"""Centre and scale the training data once, into float32 rows for the network."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sklearn_ae._training.rows import Rows, SparseRows, place, row_blocks
+
+
+@dataclass
+class Scaling:
+    """Where the rows lie and how wide they spread, column by column.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (n_columns,), float64
+        Mean of each column.
+    scale : float
+        Root mean square over all cells of what is left: one number, so that the network sees
+        distances as PCA does.
+    deviation, low, high : ndarray of shape (n_columns,)
+        Standard deviation, least and greatest value of each column, in scaled units.
+    """
+
+    shift: np.ndarray
+    scale: float
+    deviation: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def scale_rows(
+    X: Any, order: np.ndarray, device: torch.device, scaling: Scaling | None = None
+) -> tuple[Rows, Scaling]:
+    """Return the rows of `X` in `order`, centred and scaled, and how it was done.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_columns)
+        float32 or float64; left as it is.
+    order : ndarray of shape (n_rows,)
+        The order in which the rows are wanted.
+    device : torch.device
+        Where batches are wanted.
+    scaling : Scaling or None
+        How to do it, where that is known from earlier rows.
+
+    Raises
+    ------
+    ValueError
+        If the variance overflows.
+    """
+    if sparse.issparse(X):
+        X = X.tocsr()[order]
+        scaling = scaling or _measure_sparse(X)
+        return SparseRows(X, scaling.shift, scaling.scale, device), scaling
+    scaling = scaling or _measure_dense(X)
+    tensor = torch.empty(X.shape, dtype=torch.float32, device="cpu")
+    for start, stop in row_blocks(*X.shape):
+        block = X[order[start:stop]] - scaling.shift
+        block /= scaling.scale
+        tensor[start:stop] = torch.from_numpy(block)
+    return place(tensor, device), scaling
+
+
+def _measure_dense(X):
+    n_rows, n_columns = X.shape
+    low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift = X.mean(axis=0, dtype=np.float64)
+        # Exactly, so that nothing of a constant column is left but zeros.
+        shift = np.where(low == high, low, shift)
+        low, high = low - shift, high - shift
+        peak = max(-low.min(), high.max()) or 1.0
+    if not (np.isfinite(peak) and np.isfinite(shift).all()):
+        raise ValueError(
+            "X has values too large to compute a variance in float64. Scale it, for example with "
+            "RobustScaler."
+        )
+    squares = np.zeros(n_columns)
+    for start, stop in row_blocks(n_rows, n_columns):
+        # By the peak first: squares of very large or small values would leave float64.
+        block = (X[start:stop] - shift) / peak
+        squares += np.einsum("ij,ij->j", block, block)
+    return _scaling(shift, squares / n_rows, low / peak, high / peak, peak)
+
+
+def _measure_sparse(X):
+    n_rows, n_columns = X.shape
+    peak = np.float64(np.abs(X.data).max(initial=0.0)) or 1.0
+    low = X.min(axis=0).toarray().ravel() / peak
+    high = X.max(axis=0).toarray().ravel() / peak
+    values = X.data.astype(np.float64) / peak
+    mean = np.bincount(X.indices, values, n_columns) / n_rows
+    mean = np.where(low == high, low, mean)
+    # About the mean, the stored cells and the zeros apart: no difference of large squares.
+    squares = np.bincount(X.indices, (values - mean[X.indices]) ** 2, n_columns)
+    squares += (n_rows - np.bincount(X.indices, minlength=n_columns)) * mean**2
+    return _scaling(mean * peak, squares / n_rows, low - mean, high - mean, peak)
+
+
+def _scaling(shift, variance, low, high, peak):
+    """Put together what was measured in units of the peak."""
+    unit = float(np.sqrt(variance.mean())) or 1.0
+    return Scaling(shift, float(peak * unit), np.sqrt(variance) / unit, low / unit, high / unit)

@@ -1,0 +1,72 @@
+"""An encoder and a decoder, and the units that they work in."""
+
+import torch
+from torch import nn
+
+
+class Autoencoder(nn.Module):
+    """An encoder followed by a decoder.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps rows ``(n, n_features)`` to codes ``(n, n_components)``.
+    decoder : nn.Module
+        Maps codes back to rows.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Rebuild the rows ``(n, n_features)`` through their codes."""
+        return self.decoder(self.encoder(x))
+
+
+class Rescaled(nn.Module):
+    """A module that works in units of its own, for data in the units of the user.
+
+    ``forward(x) = module((x - shift_in) / scale_in) * scale_out + shift_out``
+
+    The shifts and scales are done in the dtype of the shifts (float64, where the device has it),
+    because columns may lie far from zero; the result has the dtype of ``x``.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Maps ``(n, n_inputs)`` to ``(n, n_outputs)`` in its own units.
+    dtype : torch.dtype
+        What `module` computes in.
+    shift_in, shift_out : Tensor of shape (n_inputs,) or (n_outputs,), or of shape ()
+        Where the columns lie.
+    scale_in, scale_out : float
+        How wide they spread.
+    """
+
+    shift_in: torch.Tensor
+    shift_out: torch.Tensor
+
+    def __init__(
+        self,
+        module: nn.Module,
+        dtype: torch.dtype,
+        shift_in: torch.Tensor,
+        scale_in: float,
+        shift_out: torch.Tensor,
+        scale_out: float,
+    ):
+        super().__init__()
+        self.module = module
+        self.dtype = dtype
+        self.register_buffer("shift_in", shift_in)
+        self.register_buffer("shift_out", shift_out)
+        self.scale_in = scale_in
+        self.scale_out = scale_out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
+        inputs = ((x - self.shift_in) / self.scale_in).to(self.dtype)
+        outputs = self.module(inputs).to(self.shift_out.dtype)
+        return (outputs * self.scale_out + self.shift_out).to(x.dtype)

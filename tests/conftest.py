@@ -1,0 +1,26 @@
+"""What several test files share: devices, and the two estimators."""
+
+import pytest
+import torch
+
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+
+CUDA = pytest.param(
+    "cuda",
+    marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+)
+
+
+@pytest.fixture(params=["cpu", CUDA])
+def device(request):
+    """Each kind of device that is tested."""
+    return request.param
+
+
+@pytest.fixture(
+    params=[AutoencoderTransformer, DenoisingAutoencoderTransformer],
+    ids=["plain", "denoising"],
+)
+def make_estimator(request):
+    """Return each of the two estimator classes."""
+    return request.param

@@ -1,0 +1,109 @@
+"""A linear map with a correction, and the gate that starts any module at zero."""
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ae.modules import Corrected, Gate, dense
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def make_corrected(correction=None):
+    if correction is None:
+        correction = dense(3, (8,), 2, nn.Tanh, generator())
+    return Corrected(
+        dense(3, (), 2, nn.Tanh, generator(1))[0],
+        correction,
+        torch.tensor([1.0, 2.0, 0.5]),
+        torch.tensor([0.1, 3.0]),
+        torch.tensor([-1.0, -2.0, 0.0]),
+        torch.tensor([1.0, 2.0, 5.0]),
+    )
+
+
+def test_formula():
+    module = make_corrected()
+    x = torch.randn(20, 3, generator=generator(2)) * 3
+    seen = torch.maximum(torch.minimum(x, module.high), module.low) / module.input_scale
+    expected = module.linear(x) + module.output_scale * module.correction(seen)
+    torch.testing.assert_close(module(x), expected)
+    torch.testing.assert_close(module.bounded(x), seen)
+
+
+@pytest.mark.parametrize("leading", [(), (4,), (2, 3)])
+def test_shapes(leading):
+    assert make_corrected()(torch.zeros(*leading, 3)).shape == (*leading, 2)
+
+
+def test_is_the_linear_map_while_the_correction_is_zero():
+    module = make_corrected(dense(3, (8,), 2, nn.Tanh, generator(), zero_last=True))
+    x = torch.randn(20, 3, generator=generator(2)) * 10
+    assert torch.equal(module(x), module.linear(x))
+
+
+def test_is_linear_far_outside_the_bounds():
+    """Beyond the bounds, steps along a ray give equal differences: those of the linear path."""
+    module = make_corrected()
+    direction = torch.tensor([1.0, -1.0, 1.0])
+    at = [module(1e3 * step * direction) for step in (1, 2, 3)]
+    torch.testing.assert_close(at[1] - at[0], at[2] - at[1])
+    torch.testing.assert_close(at[1] - at[0], 1e3 * module.linear.weight @ direction)
+
+
+def test_correction_is_bounded_by_its_largest_value_inside():
+    module = make_corrected()
+    far = torch.randn(500, 3, generator=generator(2)) * 1e6
+    inside = torch.maximum(torch.minimum(far, module.high), module.low)
+    torch.testing.assert_close(
+        module.correction(module.bounded(far)), module.correction(module.bounded(inside))
+    )
+
+
+def test_all_parts_get_gradients():
+    module = make_corrected()
+    module(torch.zeros(4, 3)).square().sum().backward()
+    assert all(p.grad is not None for p in module.parameters())
+
+
+def test_bounds_and_scales_are_saved_with_the_weights():
+    module, other = make_corrected(), make_corrected()
+    for buffer in other.buffers():
+        buffer.zero_()
+    other.load_state_dict(module.state_dict())
+    x = torch.randn(20, 3, generator=generator(2))
+    assert torch.equal(module(x), other(x))
+
+
+def test_only_a_dense_correction_is_called_dense():
+    assert make_corrected().is_dense
+    assert not make_corrected(Gate(nn.Linear(3, 2), 2)).is_dense
+
+
+def test_gate_starts_at_zero_and_opens():
+    inner = dense(3, (8,), 2, nn.Tanh, generator())
+    gate = Gate(inner, 2)
+    x = torch.randn(20, 3, generator=generator(2))
+    assert torch.equal(gate(x), torch.zeros(20, 2))
+    optimizer = torch.optim.SGD(gate.parameters(), lr=0.1)
+    losses = []
+    for _ in range(3):
+        loss = (gate(x) - 1).square().mean()
+        losses.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert gate.gain.abs().min() > 0
+    assert losses[2] < losses[1] < losses[0]
+    # Once it is open, the module behind it learns too.
+    assert all(p.grad.abs().sum() > 0 for p in inner.parameters())
+
+
+def test_gate_multiplies_column_by_column():
+    gate = Gate(nn.Identity(), 3)
+    with torch.no_grad():
+        gate.gain.copy_(torch.tensor([0.0, 1.0, -2.0]))
+    x = torch.randn(5, 3, generator=generator())
+    torch.testing.assert_close(gate(x), x * torch.tensor([0.0, 1.0, -2.0]))

@@ -1,0 +1,283 @@
+"""From constructor values to torch parts, seen through the estimators."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae._build import OPTIMIZERS
+from sklearn_ae.losses import LOSSES
+from sklearn_ae.modules import ACTIVATIONS, Gate
+
+ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoderTransformer]
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
+every_init = pytest.mark.parametrize("init", ["pca", "random"])
+
+
+@pytest.fixture
+def X():
+    rng = np.random.default_rng(0)
+    t = rng.uniform(-1, 1, size=(120, 1))
+    X = np.hstack([t, t**2, np.sin(3 * t), 1 - t, t**3])
+    return X + 0.02 * rng.normal(size=X.shape)
+
+
+def make(cls=AutoencoderTransformer, **params):
+    defaults = {
+        "n_components": 1, "hidden_layer_sizes": (16,), "max_iter": 15, "random_state": 0,
+        "device": "cpu",
+    }  # fmt: skip
+    return cls(**(defaults | params))
+
+
+def check(model, X):
+    """Fit, and see that it learned."""
+    model.fit(X)
+    assert model.transform(X).shape == (len(X), 1)
+    assert np.isfinite(model.reconstruct(X)).all()
+    assert model.best_loss_ == min([model.best_loss_, *model.validation_loss_curve_])
+    assert min(model.loss_curve_[1:]) < model.loss_curve_[0]
+    return model
+
+
+def mlp(n_in, n_out):
+    return nn.Sequential(nn.Linear(n_in, 12), nn.Tanh(), nn.Linear(12, n_out))
+
+
+@every_init
+@every_estimator
+@pytest.mark.parametrize("as_factory", [False, True])
+@pytest.mark.parametrize("parts", [("encoder",), ("decoder",), ("encoder", "decoder")])
+def test_users_modules(parts, as_factory, cls, init, X):
+    shapes = {"encoder": (5, 1), "decoder": (1, 5)}
+    given = {name: mlp if as_factory else mlp(*shapes[name]) for name in parts}
+    before = {
+        name: [p.clone() for p in module.parameters()]
+        for name, module in given.items()
+        if not as_factory
+    }
+    model = check(make(cls, init=init, **given), X)
+    for name, weights in before.items():
+        assert getattr(model, name) is given[name]
+        assert all(
+            torch.equal(a, b) for a, b in zip(weights, given[name].parameters(), strict=True)
+        )
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+def test_users_modules_are_gated_at_the_start_at_pca(name, X):
+    """Without training the gate is shut: the module does nothing."""
+    model = make(max_iter=0, early_stopping=False, encoder=mlp, decoder=mlp).fit(X)
+    correction = getattr(model.net_.module_, name).correction
+    assert isinstance(correction, Gate)
+    assert (correction.gain == 0).all()
+    trained = make(early_stopping=False, encoder=mlp, decoder=mlp).fit(X)
+    assert (getattr(trained.net_.module_, name).correction.gain != 0).any()
+
+
+def test_users_modules_that_start_frozen_or_in_float64(X):
+    module = mlp(5, 1).double().requires_grad_(False)
+    check(make(encoder=module, init="random"), X)
+    assert next(module.parameters()).dtype == torch.float64
+    assert not any(p.requires_grad for p in module.parameters())
+
+
+@every_estimator
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+@pytest.mark.parametrize("wrong", [(4, 1), (5, 2), (1, 1), (3, 5)])
+def test_modules_whose_shapes_do_not_fit(wrong, name, cls, X):
+    n_in, n_out = (5, 1) if name == "encoder" else (1, 5)
+    model = make(cls, **{name: nn.Linear(*wrong)})
+    with pytest.raises(ValueError) as caught:
+        model.fit(X)
+    message = str(caught.value)
+    assert name in message
+    assert f"(n, {n_in})" in message
+    assert f"(n, {n_out})" in message
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+def test_factories_that_make_no_module(name, X):
+    with pytest.raises(ValueError, match=rf"{name}=.*must return a torch.nn.Module"):
+        make(**{name: lambda n_in, n_out: 3}).fit(X)
+
+
+def test_users_module_with_dropout_draws_reproducibly(X):
+    def factory(n_in, n_out):
+        return nn.Sequential(nn.Linear(n_in, 12), nn.Dropout(0.3), nn.Linear(12, n_out))
+
+    before = torch.get_rng_state()
+    one, same = (make(init="random", encoder=factory, max_iter=3).fit(X) for _ in "ab")
+    np.testing.assert_array_equal(one.transform(X), same.transform(X))
+    np.testing.assert_array_equal(one.transform(X), one.transform(X))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@every_init
+@every_estimator
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses(loss, cls, init, X):
+    check(make(cls, loss=loss, init=init), X)
+
+
+@every_init
+@pytest.mark.parametrize("make_loss", [nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss])
+def test_torch_losses(make_loss, init, X):
+    check(make(loss=make_loss(), init=init, batch_size=32), X)
+
+
+def test_users_loss_sees_the_rows_as_they_were_given(X):
+    seen = []
+
+    class Spy(nn.MSELoss):
+        def forward(self, prediction, target):
+            seen.append(target.detach().clone())
+            return super().forward(prediction, target)
+
+    X = X * 100 + 7
+    make(loss=Spy(), max_iter=1, early_stopping=False, shuffle=False, batch_size=len(X)).fit(X)
+    rows = next(rows for rows in seen if len(rows) == len(X))
+    np.testing.assert_allclose(rows.numpy(), X, rtol=1e-4, atol=1e-3)
+
+
+def test_start_at_pca_has_a_loss_of_one(X):
+    """The loss is in units of what PCA leaves."""
+    model = make(early_stopping=False, max_iter=1, learning_rate_init=1e-9).fit(X)
+    assert model.loss_curve_[0] == pytest.approx(1, rel=1e-3)
+
+
+@every_init
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizers(optimizer, init, X):
+    model = check(make(optimizer=optimizer, init=init), X)
+    made = OPTIMIZERS[optimizer]
+    assert isinstance(model.net_.optimizer_, getattr(made, "func", made))
+
+
+@every_init
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        functools.partial(torch.optim.RMSprop, lr=1e-3),
+        functools.partial(torch.optim.Adagrad, lr=1e-2),
+        functools.partial(torch.optim.NAdam, lr=1e-3, weight_decay=1e-4),
+        lambda params: torch.optim.SGD(params, lr=1e-2, momentum=0.5),
+    ],
+    ids=["rmsprop", "adagrad", "nadam", "lambda"],
+)
+def test_optimizers_of_the_user(optimizer, init, X):
+    check(make(optimizer=optimizer, init=init), X)
+
+
+def test_rate_and_decay_are_the_optimizers(X):
+    model = make(learning_rate_init=0.005, weight_decay=0.1, max_iter=1, init="random").fit(X)
+    (group,) = model.net_.optimizer_.param_groups
+    assert group["lr"] == 0.005
+    assert group["weight_decay"] == 0.1
+
+
+def test_all_parameters_are_trained(X):
+    model = make(max_iter=1).fit(X)
+    groups = model.net_.optimizer_.param_groups
+    trained = sum(p.numel() for group in groups for p in group["params"])
+    # 5 -> 1 -> 5 linear, and 16 hidden units on either side.
+    assert trained == (5 + 1) + (5 + 5) + (5 * 16 + 16 + 16 + 1) + (16 + 16 + 16 * 5 + 5)
+
+
+@every_init
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, nn.PReLU, nn.LeakyReLU])
+def test_activations(activation, init, X):
+    check(make(activation=activation, init=init), X)
+
+
+@pytest.mark.parametrize("hidden", [(), 7, (7,), [8, 4], np.array([8, 4]), (3, 3, 3)])
+def test_hidden_layer_sizes(hidden, X):
+    model = make(hidden_layer_sizes=hidden, init="random", max_iter=1).fit(X)
+    sizes = [int(size) for size in np.atleast_1d(hidden)]
+    for part, expected in (("encoder", [*sizes, 1]), ("decoder", [*sizes[::-1], 5])):
+        layers = [m for m in getattr(model.net_.module_, part) if isinstance(m, nn.Linear)]
+        assert [layer.out_features for layer in layers] == expected
+
+
+@pytest.mark.parametrize("hidden", [(0,), (4, -1), (2.5,), ("a",), 0])
+def test_bad_hidden_layer_sizes(hidden, X):
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        make(hidden_layer_sizes=hidden).fit(X)
+
+
+def denoising(**params):
+    return make(DenoisingAutoencoderTransformer, **params)
+
+
+@every_init
+@pytest.mark.parametrize("corruption", ["gaussian", "masking", "salt_and_pepper", "swap"])
+@pytest.mark.parametrize("level", [0.0, 0.3, [0.0, 0.1, 0.2, 0.3, 1.0]])
+def test_corruptions(level, corruption, init, X):
+    model = denoising(corruption=corruption, corruption_level=level, init=init).fit(X)
+    assert np.isfinite(model.reconstruct(X)).all()
+
+
+@pytest.mark.parametrize("corruption", ["gaussian", "masking", "salt_and_pepper", "swap"])
+def test_no_corruption_is_the_plain_autoencoder(corruption, X):
+    plain = make(init="random").fit(X)
+    for level in (0.0, np.zeros(5)):
+        model = denoising(init="random", corruption=corruption, corruption_level=level).fit(X)
+        np.testing.assert_array_equal(model.transform(X), plain.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("corruption", "level"),
+    [
+        ("swap", -0.1), ("swap", 1.1), ("gaussian", -1.0), ("gaussian", np.inf), ("swap", np.nan),
+        ("masking", [0.1, 0.2, 0.3, 0.4, 1.5]), ("salt_and_pepper", [0.1, 0.2, 0.3, 0.4, -0.5]),
+    ],
+)  # fmt: skip
+def test_level_out_of_range(corruption, level, X):
+    with pytest.raises(ValueError, match="corruption_level"):
+        denoising(corruption=corruption, corruption_level=level).fit(X)
+
+
+@pytest.mark.parametrize("length", [1, 4, 6])
+def test_levels_that_are_not_one_a_column(length, X):
+    with pytest.raises(ValueError, match="corruption_level") as caught:
+        denoising(corruption_level=[0.1] * length).fit(X)
+    assert f"{length}" in str(caught.value)
+    assert "5" in str(caught.value)
+
+
+def test_gaussian_may_be_wider_than_the_data(X):
+    denoising(corruption="gaussian", corruption_level=3.0, max_iter=2).fit(X)
+
+
+def test_users_corruption_sees_training_batches_and_cannot_spoil_the_targets(X):
+    seen, targets = [], []
+
+    class Spy(nn.MSELoss):
+        def forward(self, prediction, target):
+            if torch.is_grad_enabled():
+                targets.append(target.detach().clone())
+            return super().forward(prediction, target)
+
+    def corrupt(x, generator):
+        seen.append((len(x), generator.device.type))
+        x.zero_()  # a copy: the target stays clean
+        return x
+
+    denoising(
+        corruption=corrupt, loss=Spy(), init="random", max_iter=2, batch_size=50,
+        early_stopping=False, shuffle=False,
+    ).fit(X)  # fmt: skip
+    assert seen == [(50, "cpu"), (50, "cpu"), (20, "cpu")] * 2
+    np.testing.assert_allclose(torch.cat(targets[-3:]).numpy(), X, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "result", [lambda x: x[:, :2], lambda x: x[:3], lambda x: x.numpy(), lambda x: None]
+)
+def test_users_corruption_that_gives_something_else(result, X):
+    with pytest.raises(ValueError, match="corruption must return a tensor"):
+        denoising(corruption=lambda x, generator: result(x)).fit(X)

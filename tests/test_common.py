@@ -1,0 +1,68 @@
+"""scikit-learn's own checks, on both estimators in every kind of configuration."""
+
+from collections import Counter
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
+
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+
+
+def make_encoder(n_features, n_components):
+    return nn.Sequential(nn.Linear(n_features, 6), nn.Tanh(), nn.Linear(6, n_components))
+
+
+SMALL = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+SHARED = [
+    {"init": "random"},
+    {"hidden_layer_sizes": ()},
+    {"n_components": 30},
+    {"n_components": 30, "init": "random"},
+    {"early_stopping": False},
+    {"encoder": make_encoder, "decoder": make_encoder},
+    {"warm_start": True},
+]
+PLAIN = [
+    {"max_iter": 0},
+    {"encoder": make_encoder, "init": "random"},
+    {"loss": "huber", "optimizer": "sgd", "activation": "tanh"},
+    {"loss": nn.L1Loss(), "optimizer": "adamw", "batch_size": 7, "weight_decay": 0.1},
+]
+CORRUPTED = [
+    {"corruption": "gaussian", "corruption_level": 0.3},
+    {"corruption": "masking"},
+    {"corruption": "salt_and_pepper"},
+    {"corruption": "swap", "corruption_level": 0.5},
+]
+ESTIMATORS = [
+    AutoencoderTransformer(),
+    *(AutoencoderTransformer(**SMALL | params) for params in SHARED + PLAIN),
+    DenoisingAutoencoderTransformer(max_iter=20),
+    *(DenoisingAutoencoderTransformer(**SMALL | params) for params in SHARED + CORRUPTED),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+def test_every_configuration_was_checked():
+    mark = next(m for m in test_scikit_learn_check.pytestmark if m.name == "parametrize")
+    counts = Counter(
+        repr(params[0] if isinstance(params, tuple) else params.values[0])
+        for params in mark.args[1]
+    )
+    assert len(counts) == len(ESTIMATORS)
+    assert min(counts.values()) > 40
+
+
+@pytest.mark.parametrize("estimator", [ESTIMATORS[0], ESTIMATORS[-1]], ids=repr)
+def test_tags(estimator):
+    tags = estimator.__sklearn_tags__()
+    assert tags.input_tags.sparse
+    assert not tags.input_tags.allow_nan
+    assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
+    assert not tags.non_deterministic
+    assert not tags.target_tags.required

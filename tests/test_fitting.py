@@ -1,0 +1,333 @@
+"""One fit: the start at PCA, the guarantee against PCA, and going on."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn import datasets
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+
+ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoderTransformer]
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
+
+
+def parabola(n_rows=200, noise=0.02, seed=0):
+    rng = np.random.default_rng(seed)
+    t = rng.uniform(-1, 1, size=(n_rows, 1))
+    X = np.hstack([t, t**2, np.sin(3 * t), 1 - t])
+    return X + noise * rng.normal(size=X.shape)
+
+
+def gaussian(n_rows=300, n_columns=8, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n_rows, n_columns)) @ rng.normal(size=(n_columns, n_columns))
+
+
+def make(cls=AutoencoderTransformer, **params):
+    defaults = {
+        "n_components": 1, "hidden_layer_sizes": (16,), "max_iter": 5, "random_state": 0,
+        "device": "cpu",
+    }  # fmt: skip
+    return cls(**(defaults | params))
+
+
+def fit_pca(X, n_components):
+    return PCA(n_components, svd_solver="full").fit(X)
+
+
+def squared_error(model, X):
+    return float(np.sum((X - model.inverse_transform(model.transform(X))) ** 2))
+
+
+def assert_same_codes(found, expected, rtol):
+    """Equal up to the sign of each code."""
+    signs = np.sign(np.sum(found * expected, axis=0))
+    np.testing.assert_allclose(found * signs, expected, atol=rtol * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("k", [1, 3])
+def test_starts_at_pca(k, offset):
+    """A user's decoder is not solved in closed form: without training, the model is PCA."""
+    X = parabola() + offset
+    model = make(n_components=k, max_iter=0, early_stopping=False, decoder=nn.Linear).fit(X)
+    pca = fit_pca(X, k)
+    assert not model.is_pca_
+    assert_same_codes(model.transform(X), pca.transform(X), 1e-5)
+    expected = pca.inverse_transform(pca.transform(X))
+    np.testing.assert_allclose(model.reconstruct(X), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_hidden_layers_and_training_it_is_as_good_as_pca(seed):
+    """Linear in, linear out: the closed form finds nothing better than PCA, which is the best."""
+    X = gaussian(seed=seed)
+    model = make(n_components=3, hidden_layer_sizes=(), max_iter=0, early_stopping=False).fit(X)
+    pca = fit_pca(X, 3)
+    assert_same_codes(model.transform(X), pca.transform(X), 1e-5)
+    assert squared_error(model, X) == pytest.approx(squared_error(pca, X), rel=0.01)
+
+
+@every_estimator
+def test_score_is_pcas_where_the_model_is_pca(cls):
+    X = gaussian()
+    model = make(cls, n_components=3).fit(X)
+    assert model.is_pca_
+    pca = fit_pca(X, 3)
+    assert model.score(X) == pytest.approx(pca.explained_variance_ratio_.sum(), rel=1e-9)
+
+
+@every_estimator
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("max_iter", [0, 5])
+def test_falls_back_to_pca_on_noise_of_full_rank(cls, max_iter, seed, capsys):
+    X = gaussian(seed=seed)
+    model = make(cls, n_components=3, max_iter=max_iter, random_state=seed).fit(X)
+    assert capsys.readouterr().out == ""
+    pca = fit_pca(X, 3)
+    assert model.is_pca_
+    assert model.score_ == model.pca_score_
+    assert_same_codes(model.transform(X), pca.transform(X), 1e-6)
+    np.testing.assert_allclose(
+        model.reconstruct(X), pca.inverse_transform(pca.transform(X)), atol=1e-6 * np.abs(X).max()
+    )
+
+
+@every_estimator
+def test_verbose_says_that_it_fell_back(cls, capsys):
+    make(cls, n_components=3, max_iter=1, verbose=1).fit(gaussian())
+    out = capsys.readouterr().out
+    assert cls.__name__ in out
+    assert "PCA" in out
+    make(cls, max_iter=30, verbose=1).fit(parabola())
+    assert "fitted model is PCA" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("k", [3, 7])
+def test_data_that_pca_rebuilds_is_left_to_pca(k):
+    X = gaussian(n_columns=3) @ np.random.default_rng(1).normal(size=(3, 6))
+    model = make(n_components=k).fit(X)
+    assert model.is_pca_
+    np.testing.assert_allclose(model.reconstruct(X), X, atol=1e-5 * np.abs(X).max())
+
+
+@every_estimator
+@pytest.mark.parametrize(("max_iter", "ratio"), [(0, 0.8), (40, 0.4)])
+def test_beats_pca_clearly_on_a_parabola(cls, max_iter, ratio):
+    X, held_out = parabola(400), parabola(200, seed=1)
+    model = make(cls, hidden_layer_sizes=(64,), max_iter=max_iter).fit(X)
+    assert not model.is_pca_
+    assert model.score_ > model.pca_score_
+    assert squared_error(model, held_out) < ratio * squared_error(fit_pca(X, 1), held_out)
+
+
+def test_beats_pca_clearly_on_digits():
+    X, _ = datasets.load_digits(return_X_y=True)
+    train, held_out = train_test_split(X[:1000] / 16, random_state=0)
+    model = make(n_components=4, hidden_layer_sizes=(128,), max_iter=30).fit(train)
+    assert squared_error(model, held_out) < 0.9 * squared_error(fit_pca(train, 4), held_out)
+
+
+TABLES = ["iris", "wine", "diabetes", "breast_cancer"]
+
+
+@every_estimator
+@pytest.mark.parametrize("name", TABLES)
+def test_never_worse_than_pca_on_held_out_rows(name, cls):
+    """With default parameters, of which only the epochs are fewer; mean of the splits."""
+    X, _ = getattr(datasets, f"load_{name}")(return_X_y=True)
+    ratios = []
+    for seed in range(2):
+        train, held_out = train_test_split(X, random_state=seed)
+        scaler = StandardScaler().fit(train)
+        train, held_out = scaler.transform(train), scaler.transform(held_out)
+        model = cls(2, random_state=seed, max_iter=40, device="cpu").fit(train)
+        ratios.append(squared_error(model, held_out) / squared_error(fit_pca(train, 2), held_out))
+    assert np.mean(ratios) <= 1.01
+
+
+@every_estimator
+@pytest.mark.parametrize("init", ["pca", "random"])
+@pytest.mark.parametrize("n_rows", [2, 3, 5, 12])
+def test_few_rows(n_rows, init, cls):
+    X = gaussian(n_rows, 4)
+    model = make(cls, init=init, n_components=2).fit(X)
+    assert np.isfinite(model.reconstruct(X)).all()
+    if init == "pca" and n_rows <= 3:
+        assert squared_error(model, X) <= squared_error(fit_pca(X, 2), X) + 1e-6 * np.sum(X**2)
+
+
+@pytest.mark.parametrize("distance", [1e2, 1e6, 1e12])
+def test_rows_far_outside_are_rebuilt_about_as_pca_does(distance):
+    X = parabola(400)
+    model, pca = make(max_iter=40).fit(X), fit_pca(X, 1)
+    assert not model.is_pca_
+    directions = np.random.default_rng(0).normal(size=(50, 4))
+    far = X.mean(axis=0) + distance * directions
+    assert np.isfinite(model.transform(far)).all()
+    assert np.isfinite(model.reconstruct(far)).all()
+    assert squared_error(model, far) < 1.5 * squared_error(pca, far)
+
+
+@every_estimator
+def test_one_outlier_does_no_harm(cls):
+    X = parabola(200)
+    X[17] = [1e4, -1e4, 1e4, 1e4]
+    model, pca = make(cls).fit(X), fit_pca(X, 1)
+    assert np.isfinite(model.reconstruct(X)).all()
+    assert squared_error(model, X) <= 1.01 * squared_error(pca, X)
+
+
+@every_estimator
+def test_warm_start_goes_on(cls):
+    X = parabola()
+    model = make(cls, warm_start=True, max_iter=8, init="random").fit(X)
+    first, weights = model.best_loss_, model.module_.encoder.module[0].weight.detach().clone()
+    scaling = model._scaling
+    model.fit(X)
+    assert model.best_loss_ <= first * (1 + 1e-5)
+    assert model.n_iter_ == len(model.loss_curve_) == 8
+    assert model._scaling is scaling
+    model.set_params(max_iter=0).fit(X)
+    assert model.loss_curve_ == []
+    kept = model.module_.encoder.module[0].weight.detach().clone()
+    model.fit(X)
+    assert torch.equal(model.module_.encoder.module[0].weight, kept)
+    assert not torch.equal(weights, kept)
+
+
+def test_warm_start_from_the_start_at_pca_loses_nothing():
+    X = parabola()
+    model = make(warm_start=True, max_iter=20).fit(X)
+    score = model.score_
+    assert not model.is_pca_
+    model.fit(X)
+    assert model.score_ >= score - 1e-4
+
+
+def test_warm_start_starts_anew_where_it_is_off():
+    X = parabola()
+    model = make(init="random").fit(X)
+    codes = model.transform(X)
+    np.testing.assert_array_equal(model.fit(X).transform(X), codes)
+    moved = model.set_params(warm_start=True).fit(X).transform(X)
+    assert not np.array_equal(moved, codes)
+
+
+def test_warm_start_cannot_change_shapes():
+    X = parabola()
+    model = make(warm_start=True, max_iter=20).fit(X)
+    codes = model.transform(X)
+    with pytest.raises(ValueError, match="n_components=2"):
+        model.set_params(n_components=2).fit(X)
+    model.set_params(n_components=1)
+    with pytest.raises(ValueError, match="X has 3 features"):
+        model.fit(X[:, :3])
+    np.testing.assert_array_equal(model.transform(X), codes)
+
+
+@every_estimator
+def test_without_early_stopping_no_row_is_held_out(cls):
+    model = make(cls, early_stopping=False).fit(parabola())
+    assert model.score_ is None
+    assert model.pca_score_ is None
+    assert model.validation_loss_curve_ is None
+    assert not model.is_pca_
+    assert model.best_loss_ == min(model.loss_curve_)
+
+
+@every_estimator
+@pytest.mark.parametrize("max_iter", [0, 2])
+def test_random_start_has_no_fallback(cls, max_iter):
+    model = make(cls, init="random", n_components=3, max_iter=max_iter).fit(gaussian())
+    assert not model.is_pca_
+    assert model.score_ < model.pca_score_
+
+
+@every_estimator
+@pytest.mark.parametrize("init", ["pca", "random"])
+@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("rate", [1e3, 1e10, 1e30])
+def test_divergence_leaves_finite_weights(rate, optimizer, early_stopping, init, cls):
+    X = parabola(60)
+    model = make(
+        cls, learning_rate_init=rate, optimizer=optimizer, early_stopping=early_stopping, init=init
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+    for output in (model.transform(X), model.reconstruct(X), model.score_samples(X)):
+        assert np.isfinite(output).all()
+    if init == "pca":
+        assert squared_error(model, X) <= 1.05 * squared_error(fit_pca(X, 1), X)
+
+
+@pytest.mark.parametrize("init", ["pca", "random"])
+def test_divergence_is_said(init):
+    model = make(init=init, optimizer="sgd", learning_rate_init=1e30, max_iter=20)
+    with pytest.warns(ConvergenceWarning, match="learning_rate_init"):
+        model.fit(parabola())
+
+
+@every_estimator
+@pytest.mark.parametrize("init", ["pca", "random"])
+@pytest.mark.parametrize("factor", [2.0**-40, 2.0**10, 2.0**60])
+def test_codes_and_reconstruction_scale_with_the_rows(factor, init, cls):
+    """By powers of two exactly: the network sees the very same rows."""
+    X = parabola(80)
+    one, other = (make(cls, init=init).fit(rows) for rows in (X, X * factor))
+    assert one.is_pca_ == other.is_pca_
+    np.testing.assert_array_equal(other.transform(X * factor), one.transform(X) * factor)
+    np.testing.assert_array_equal(other.reconstruct(X * factor), one.reconstruct(X) * factor)
+    assert other.score_ == one.score_
+
+
+def test_codes_do_not_depend_on_where_the_rows_lie():
+    X = parabola(80)
+    one, other = (make().fit(rows) for rows in (X, X + 1024.0))
+    np.testing.assert_allclose(other.transform(X + 1024.0), one.transform(X), atol=1e-3)
+
+
+def test_codes_are_on_pcas_scale():
+    X = parabola(400)
+    model, pca = make(max_iter=30).fit(X), fit_pca(X, 1)
+    ratio = np.std(model.transform(X)) / np.std(pca.transform(X))
+    assert 0.5 < ratio < 2
+
+
+@every_estimator
+def test_same_seed_same_bits_and_another_seed_others(cls):
+    X = parabola(80)
+    codes = [make(cls, init="random", random_state=s).fit(X).transform(X) for s in (0, 0, 1)]
+    np.testing.assert_array_equal(codes[0], codes[1])
+    assert not np.array_equal(codes[0], codes[2])
+
+
+def test_interrupt_keeps_the_best_weights():
+    class Interrupting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 1)
+            self.calls = 0
+
+        def forward(self, x):
+            self.calls += self.training
+            if self.training and self.calls == 25:
+                raise KeyboardInterrupt
+            return self.inner(x)
+
+    X = parabola()
+    model = make(encoder=Interrupting(), init="random", max_iter=50)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X)
+    assert model.module_.encoder.module.calls < 50
+    assert np.isfinite(model.transform(X)).all()

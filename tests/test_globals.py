@@ -1,0 +1,356 @@
+"""The same seed gives the same bits, and nothing global is touched, whatever the caller has set."""
+
+import contextlib
+import functools
+import random
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed
+from torch import nn
+
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(160, 3)) @ RNG.normal(size=(3, 10)) + 0.2 * RNG.normal(size=(160, 10)) ** 2
+# Without early stopping nothing falls back to PCA: all that training did is seen.
+SMALL = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0, "early_stopping": False}
+
+
+class Dropping(nn.Module):
+    """A user's module that draws from torch's global generator, in the making and in training."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_inputs, 8), nn.Dropout(0.5), nn.Tanh(), nn.Linear(8, n_outputs)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Failing(nn.Module):
+    """Fails in its second step of training, after having drawn random numbers."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.layer = nn.Linear(n_inputs, n_outputs)
+        self.steps = 0
+
+    def forward(self, x):
+        self.steps += self.training
+        if self.steps == 2:
+            torch.rand(3)
+            raise RuntimeError("the second step")
+        return self.layer(x)
+
+
+class NoisyError(nn.Module):
+    """A loss that draws from torch's global generator."""
+
+    def forward(self, prediction, target):
+        return (prediction - target + 0.1 * torch.randn_like(target)).square().mean()
+
+
+def dropping_activation():
+    return nn.Sequential(nn.ReLU(), nn.Dropout(0.5))
+
+
+def careless_noise(x, generator):
+    """Corrupt, and forget about the generator."""
+    return x + torch.randn_like(x)
+
+
+CONFIGURATIONS = {
+    "defaults": (AutoencoderTransformer, {}),
+    "early stopping": (AutoencoderTransformer, {"early_stopping": True}),
+    "random start": (AutoencoderTransformer, {"init": "random"}),
+    "no shuffling": (AutoencoderTransformer, {"shuffle": False}),
+    "closed form": (AutoencoderTransformer, {"max_iter": 0}),
+    "sgd": (AutoencoderTransformer, {"optimizer": "sgd"}),
+    **{
+        name: (DenoisingAutoencoderTransformer, {"corruption": name})
+        for name in ("swap", "gaussian", "masking", "salt_and_pepper")
+    },
+}
+# What users hand in knows only the global generators.
+FOREIGN = {
+    "modules": (AutoencoderTransformer, {"encoder": Dropping, "decoder": Dropping}),
+    "module": (AutoencoderTransformer, {"encoder": Dropping(10, 2), "init": "random"}),
+    "decoder": (AutoencoderTransformer, {"decoder": Dropping}),
+    "denoising": (DenoisingAutoencoderTransformer, {"encoder": Dropping}),
+    "activation": (AutoencoderTransformer, {"activation": dropping_activation}),
+    "loss": (AutoencoderTransformer, {"loss": NoisyError()}),
+    "corruption": (DenoisingAutoencoderTransformer, {"corruption": careless_noise}),
+}
+
+
+def configured(configurations):
+    """Parametrize with functions that make an estimator of each configuration."""
+    made = [
+        functools.partial(kind, 2, **{**SMALL, **params})
+        for kind, params in configurations.values()
+    ]
+    return pytest.mark.parametrize("make", made, ids=configurations)
+
+
+def all_codes(make, **params):
+    """Fit, and return all that the fitted estimator gives, in one array."""
+    estimator = make(**{"device": "cpu", **params}).fit(X)
+    return np.hstack([estimator.transform(X), estimator.reconstruct(X)])
+
+
+def global_state():
+    """Return what torch, numpy and Python share, in a form that can be compared."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {
+        "random": random.getstate(),
+        "numpy": [np.asarray(part).tolist() for part in np.random.get_state()],
+        "torch": torch.get_rng_state().tolist(),
+        "cuda": [state.tolist() for state in cuda],
+        "seed": torch.initial_seed(),
+        "dtype": torch.get_default_dtype(),
+        "device": str(torch.get_default_device()),
+        "threads": torch.get_num_threads(),
+        "interop": torch.get_num_interop_threads(),
+        "gradients": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "benchmark": torch.backends.cudnn.benchmark,
+        "cudnn": torch.backends.cudnn.deterministic,
+        "precision": torch.get_float32_matmul_precision(),
+        "warnings": list(warnings.filters),
+        "floating point": np.geterr(),
+    }
+
+
+@contextlib.contextmanager
+def untouched():
+    """Assert that what happens inside leaves everything global as it was."""
+    before = global_state()
+    yield
+    after = global_state()
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+# -- Same seed, same bits -----------------------------------------------------------------------
+
+
+@configured({**CONFIGURATIONS, **FOREIGN})
+def test_same_seed_same_bits(make):
+    first = all_codes(make)
+    torch.rand(7)
+    np.random.rand(7)
+    np.testing.assert_array_equal(all_codes(make), first)
+
+
+@configured(
+    {name: CONFIGURATIONS[name] for name in ("defaults", "random start", "swap")}
+    | {"modules": FOREIGN["modules"], "activation": FOREIGN["activation"]}
+)
+def test_another_seed_gives_other_bits(make):
+    assert not np.array_equal(all_codes(make), all_codes(make, random_state=1))
+
+
+def test_random_state_as_in_scikit_learn():
+    make = functools.partial(AutoencoderTransformer, 2, **{**SMALL, "max_iter": 1})
+    state = np.random.RandomState(3)
+    first, second = (all_codes(make, random_state=state) for _ in range(2))
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(all_codes(make, random_state=np.random.RandomState(3)), first)
+    saved = np.random.get_state()
+    try:
+        np.random.seed(3)
+        np.testing.assert_array_equal(all_codes(make, random_state=None), first)
+    finally:
+        np.random.set_state(saved)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+@configured(
+    {name: CONFIGURATIONS[name] for name in ("defaults", "swap")} | {"modules": FOREIGN["modules"]}
+)
+def test_workers_give_the_same_bits(make, backend):
+    def fit_codes(seed):
+        return all_codes(make, random_state=seed)
+
+    expected = [fit_codes(seed) for seed in range(3)]
+    found = Parallel(n_jobs=2, backend=backend)(delayed(fit_codes)(seed) for seed in range(3))
+    for ours, theirs in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(theirs, ours)
+
+
+def test_fitted_estimators_come_back_from_workers():
+    estimators = [AutoencoderTransformer(2, device="cpu", **SMALL) for _ in range(2)]
+    found = Parallel(n_jobs=2)(delayed(estimator.fit)(X) for estimator in estimators)
+    expected = estimators[0].fit(X)
+    for estimator in found:
+        np.testing.assert_array_equal(estimator.transform(X), expected.transform(X))
+        np.testing.assert_array_equal(estimator.fit(X).transform(X), expected.transform(X))
+
+
+@configured(
+    {name: CONFIGURATIONS[name] for name in ("defaults", "swap")}
+    | {name: FOREIGN[name] for name in ("modules", "activation")}
+)
+def test_two_fits_at_once(make):
+    """In threads that start together."""
+    expected = [all_codes(make, random_state=seed) for seed in range(4)]
+    barrier = threading.Barrier(2, timeout=60)
+
+    def fit_codes(seed):
+        barrier.wait()
+        return all_codes(make, random_state=seed)
+
+    with untouched(), ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(fit_codes, range(4)))
+    for ours, theirs in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(theirs, ours)
+
+
+def test_one_estimator_serves_many_threads():
+    estimator = AutoencoderTransformer(2, device="cpu", **SMALL).fit(X)
+    expected = estimator.reconstruct(X)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(estimator.reconstruct, [X] * 16):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(400, 60), (60, 400)])
+def test_number_of_threads_does_not_matter(shape):
+    """A joblib worker has fewer threads than its parent."""
+    rows = np.random.default_rng(0).normal(size=shape)
+    threads = torch.get_num_threads()
+    estimator = AutoencoderTransformer(
+        8, hidden_layer_sizes=(128,), early_stopping=False, max_iter=1, random_state=0, device="cpu"
+    )
+    try:
+        torch.set_num_threads(1)
+        expected = estimator.fit(rows).transform(rows)
+        torch.set_num_threads(2)
+        np.testing.assert_array_equal(estimator.fit(rows).transform(rows), expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
+# -- Nothing global is touched ------------------------------------------------------------------
+
+
+@configured({**CONFIGURATIONS, **FOREIGN})
+def test_globals_after_success(make, device):
+    with untouched():
+        estimator = make(device=device).fit(X)
+        Z = estimator.transform(X)
+        estimator.inverse_transform(Z)
+        estimator.score(X)
+        estimator.score_samples(X)
+
+
+@pytest.mark.parametrize(
+    ("params", "rows"),
+    [
+        ({"encoder": Failing}, X),
+        ({"decoder": Failing, "init": "random"}, X),
+        ({"encoder": nn.Linear(3, 3)}, X),
+        ({"n_components": 0}, X),
+        ({"device": "nowhere"}, X),
+        ({}, np.full_like(X, np.nan)),
+    ],
+    ids=["encoder", "decoder", "shape", "n_components", "device", "nan"],
+)
+def test_globals_after_failure(make_estimator, params, rows, device):
+    estimator = make_estimator(**{**SMALL, "device": device, **params})
+    with untouched(), pytest.raises((ValueError, RuntimeError)):
+        estimator.fit(rows)
+
+
+def test_globals_after_import_and_pickle(device):
+    import pickle
+
+    estimator = AutoencoderTransformer(2, device=device, **SMALL).fit(X)
+    with untouched():
+        pickle.loads(pickle.dumps(estimator)).transform(X)
+
+
+# -- Whatever the caller has set ----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+HELD = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "float64": functools.partial(default_dtype, torch.float64),
+    "float16": functools.partial(default_dtype, torch.float16),
+    # Whatever forgets to say where it wants its tensors gets some without values.
+    "meta": functools.partial(torch.device, "meta"),
+    "strict floating point": functools.partial(np.errstate, all="raise", under="ignore"),
+}
+OURS = ("defaults", "early stopping", "random start", "swap", "gaussian")
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+@configured({name: CONFIGURATIONS[name] for name in OURS})
+def test_whatever_the_caller_holds(make, held):
+    expected = all_codes(make)
+    with held():
+        with untouched():
+            found = all_codes(make)
+        outside = make(device="cpu").fit(X)
+    np.testing.assert_array_equal(found, expected)
+    # What was fitted inside can be used and trained outside, and the other way around.
+    np.testing.assert_array_equal(outside.transform(X), expected[:, :2])
+    outside.set_params(warm_start=True).fit(X)
+    with held():
+        inside = make(device="cpu", warm_start=True).fit(X)
+        inside.fit(X)
+    np.testing.assert_array_equal(inside.transform(X), outside.transform(X))
+
+
+@pytest.mark.parametrize("held", ["no_grad", "inference_mode", "float64"])
+@configured(FOREIGN)
+def test_whatever_the_caller_holds_around_users_parts(make, held):
+    with HELD[held](), untouched():
+        found = all_codes(make)
+    assert np.isfinite(found).all()
+    if held != "float64":  # where modules are made, and draw, in float64
+        np.testing.assert_array_equal(found, all_codes(make))
+
+
+def test_loading_under_other_defaults():
+    import pickle
+
+    estimator = AutoencoderTransformer(2, device="cpu", **SMALL).fit(X)
+    data = pickle.dumps(estimator)
+    for held in HELD.values():
+        with held(), untouched():
+            loaded = pickle.loads(data)
+            np.testing.assert_array_equal(loaded.transform(X), estimator.transform(X))
+        loaded.set_params(warm_start=True).fit(X)
+
+
+def test_fit_leaves_a_callers_gradients_alone():
+    """Gradients that a user is collecting in his own module are his."""
+    encoder = nn.Linear(10, 2)
+    encoder(torch.ones(1, 10)).sum().backward()
+    before = encoder.weight.grad.clone()
+    AutoencoderTransformer(2, encoder=encoder, init="random", **SMALL).fit(X)
+    assert torch.equal(encoder.weight.grad, before)
+
+
+def test_silent(make_estimator, capfd):
+    make_estimator(2, **SMALL).fit(X).score(X)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,314 @@
+"""The start at PCA, in closed form."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from torch import nn
+
+from sklearn_ae import _initialization as initialization
+from sklearn_ae._build import linear_autoencoder
+from sklearn_ae._initialization import (
+    EXACT_SIZE,
+    code_bounds,
+    full_pca,
+    principal_components,
+    solve_decoder,
+)
+from sklearn_ae._training.rows import DenseRows
+from sklearn_ae._training.scaling import scale_rows
+from sklearn_ae.modules import Autoencoder, Corrected, dense
+
+CPU = torch.device("cpu")
+SHAPES = {
+    "tall": (200, 10),
+    "wide": (20, 60),
+    "square": (30, 30),
+    "one column": (30, 1),
+    "large": (EXACT_SIZE + 60, EXACT_SIZE + 20),
+    "many columns": (40, EXACT_SIZE + 20),
+    "many rows": (EXACT_SIZE + 20, 40),
+}
+
+
+def make_data(shape, seed=0):
+    """Rows whose variances fall by a third from one direction to the next."""
+    rng = np.random.default_rng(seed)
+    rank = min(shape) if max(shape) < 100 else min(12, *shape)
+    spread = 1.5 ** -np.arange(rank)
+    left, _ = np.linalg.qr(rng.normal(size=(shape[0], rank)))
+    right, _ = np.linalg.qr(rng.normal(size=(shape[1], rank)))
+    return left * spread @ right.T * np.sqrt(shape[0]) + rng.normal(size=shape[1])
+
+
+def scaled(X):
+    rows, scaling = scale_rows(X, np.arange(X.shape[0]), CPU)
+    dense_rows = rows.slice(0, len(rows)).double().numpy()
+    return rows, scaling, dense_rows
+
+
+def check_equal(found, X, n_components, tol):
+    """Compare with scikit-learn's PCA: the subspace direction by direction, and the deviations."""
+    pca = PCA(n_components, svd_solver="full").fit(X)
+    np.testing.assert_allclose(found.mean, pca.mean_, atol=1e-6)
+    cosines = np.einsum("ij,ij->i", found.components, pca.components_)
+    np.testing.assert_allclose(np.abs(cosines), 1, atol=tol)
+    deviations = pca.transform(X).std(axis=0)
+    np.testing.assert_allclose(found.deviations, deviations, rtol=tol, atol=tol)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_principal_components_are_those_of_scikit_learn(shape):
+    rows, _, X = scaled(make_data(shape))
+    k = min(4, shape[1])
+    check_equal(principal_components(rows, k, 0), X, k, 1e-4)
+
+
+@pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array])
+@pytest.mark.parametrize("shape", [(80, 30), (30, 80), (200, EXACT_SIZE + 20)])
+def test_principal_components_of_sparse_rows(container, shape):
+    rng = np.random.default_rng(0)
+    matrix = make_data(shape) * (rng.random(shape) < 0.3) * np.linspace(1, 5, shape[1])
+    rows, _, X = scaled(container(matrix))
+    found = principal_components(rows, 3, 0)
+    pca = PCA(3, svd_solver="full").fit(X)
+    np.testing.assert_allclose(found.mean, pca.mean_, atol=1e-6)
+    np.testing.assert_allclose(found.deviations, pca.transform(X).std(axis=0), rtol=1e-3)
+    error = np.square(X - X @ found.components.T @ found.components).mean()
+    best = np.square(X - X @ pca.components_.T @ pca.components_).mean()
+    assert error == pytest.approx(best, rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_sparse_rows_of_extreme_size(size, dtype):
+    shape = (60, EXACT_SIZE + 20)
+    matrix = sparse.random(*shape, density=0.05, random_state=0).tocsr().astype(dtype)
+    ordinary, _, _ = scaled(sparse.csr_array(matrix))
+    extreme, _, _ = scaled(sparse.csr_array((matrix * size).astype(dtype)))
+    one, other = (principal_components(rows, 3, 0) for rows in (ordinary, extreme))
+    np.testing.assert_allclose(other.deviations, one.deviations, rtol=1e-3)
+    cosines = np.einsum("ij,ij->i", one.components, other.components)
+    np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(30, 4), (5, 40), (2, 3), (2, 1), (40, 40)])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
+def test_more_components_than_directions(shape, container):
+    rows, _, X = scaled(container(make_data(shape)))
+    k = max(shape) + 3
+    found = principal_components(rows, k, 0)
+    assert found.components.shape == (k, shape[1])
+    gram = found.components @ found.components.T
+    size = np.diag(gram)
+    assert (np.isclose(size, 1, atol=1e-6) | np.isclose(size, 0, atol=1e-12)).all()
+    np.testing.assert_allclose(gram, np.diag(size), atol=1e-6)
+    np.testing.assert_allclose(X @ found.components.T @ found.components, X, atol=1e-5)
+    rank = min(shape[0] - 1, shape[1])
+    np.testing.assert_allclose(found.deviations[rank:], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30), (9, 9)])
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_data_of_low_rank(shape, rank):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(shape[0], rank)) @ rng.normal(size=(rank, shape[1])) + 1.0
+    rows, _, X = scaled(X)
+    found = principal_components(rows, 5, 0)
+    assert np.isfinite(found.components).all()
+    assert (found.deviations >= 0).all()
+    np.testing.assert_allclose(found.deviations[rank:], 0, atol=1e-3)
+    centred = X - found.mean
+    rebuilt = centred @ found.components.T @ found.components
+    np.testing.assert_allclose(rebuilt, centred, atol=1e-4)
+
+
+@pytest.mark.parametrize("sparse_too", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("shape", [(200, 10), (20, 60), (30, 30)])
+def test_full_pca_is_scikit_learns_in_scaled_units(shape, offset, sparse_too):
+    X = make_data(shape) * 100 + offset
+    given = sparse.csr_matrix(X) if sparse_too else X
+    before = X.copy()
+    _, scaling = scale_rows(given, np.arange(shape[0]), CPU)
+    found = full_pca(given, scaling, 4, 0)
+    assert np.array_equal(X, before)
+    pca = PCA(4, svd_solver="full").fit(X)
+    centred = (X - scaling.shift) / scaling.scale
+    np.testing.assert_allclose(found.mean, 0, atol=1e-9 * (1 + offset))
+    if sparse_too and offset:
+        return  # what scikit-learn's PCA does to sparse data far from zero is its own affair
+    cosines = np.abs(np.einsum("ij,ij->i", found.components, pca.components_))
+    np.testing.assert_allclose(cosines, 1, atol=1e-6)
+    deviations = (centred @ pca.components_.T).std(axis=0)
+    np.testing.assert_allclose(found.deviations, deviations, rtol=1 / shape[0])
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
+def test_full_pca_with_more_components_than_directions(container):
+    X = make_data((6, 4))
+    _, scaling = scale_rows(X, np.arange(6), CPU)
+    found = full_pca(container(X), scaling, 9, 0)
+    assert found.components.shape == (9, 4)
+    assert (found.components[4:] == 0).all()
+    assert (found.deviations[4:] == 0).all()
+
+
+def test_code_bounds():
+    rows, _, X = scaled(make_data((200, 10)))
+    pca = principal_components(rows, 3, 0)
+    low, high = code_bounds(linear_autoencoder(pca).encoder, rows)
+    codes = (X - pca.mean) @ pca.components.T
+    np.testing.assert_allclose(low, codes.min(axis=0), atol=1e-5)
+    np.testing.assert_allclose(high, codes.max(axis=0), atol=1e-5)
+
+
+def curved(n_rows=300, noise=0.05, seed=0):
+    """Rows near a curve in six columns."""
+    rng = np.random.default_rng(seed)
+    t = rng.uniform(-1, 1, size=(n_rows, 1))
+    return np.hstack([t, t**2, t**3, np.sin(4 * t), t, -t]) + noise * rng.normal(size=(n_rows, 6))
+
+
+def start_at_pca(X, n_train=250, hidden=20, seed=0):
+    """Return a network at PCA whose decoder has random features, and its rows."""
+    order = np.arange(len(X))
+    rows, _ = scale_rows(X, order, CPU)
+    train, valid = rows.part(0, n_train), rows.part(n_train, len(X))
+    pca = principal_components(train, 1, 0)
+    linear = linear_autoencoder(pca)
+    generator = torch.Generator().manual_seed(seed)
+    correction = dense(1, (hidden,), X.shape[1], nn.Tanh, generator, zero_last=True)
+    low, high = code_bounds(linear.encoder, train)
+    ones = torch.ones(X.shape[1])
+    unit = torch.from_numpy(pca.deviations).float()
+    decoder = Corrected(linear.decoder, correction, unit, 0.3 * ones, low, high)
+    return Autoencoder(linear.encoder, decoder), train, valid
+
+
+def parts(network, rows):
+    """Return features, and what the network misses in units of the correction, in float64."""
+    decoder, x = network.decoder, rows.tensor
+    with torch.no_grad():
+        features = decoder.correction[:-1](decoder.bounded(network.encoder(x)))
+        missed = (x - network(x)) / decoder.output_scale
+    return features.double().numpy(), missed.double().numpy()
+
+
+def error(network, rows):
+    with torch.no_grad():
+        return (network(rows.tensor) - rows.tensor).square().mean().item()
+
+
+def ridges(train_parts, penalties):
+    """Solve by scikit-learn for each penalty, relative to the largest eigenvalue."""
+    features, missed = train_parts
+    covariance = np.atleast_2d(np.cov(features.T, bias=True))
+    values = np.linalg.eigvalsh(covariance)
+    for penalty in penalties:
+        alpha = penalty * values[-1]
+        freedom = (values / (values + alpha)).sum()
+        yield Ridge(alpha * len(features)).fit(features, missed), freedom
+
+
+def criterion(ridge, freedom, train_parts, valid_parts):
+    """Generalized cross-validation on the training rows and the validation error, together."""
+    train_error, valid_error = (
+        np.square(missed - ridge.predict(features)).sum()
+        for features, missed in (train_parts, valid_parts)
+    )
+    return train_error / (1 - freedom / len(train_parts[0])) ** 2 + valid_error
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("hidden", [1, 20, 100])
+def test_solution_is_the_best_ridge_regression(hidden, noise):
+    network, train, valid = start_at_pca(curved(noise=noise), hidden=hidden)
+    train_parts, valid_parts = parts(network, train), parts(network, valid)
+    solve_decoder(network, train, valid)
+    last = network.decoder.correction[-1]
+    weight = last.weight.detach().double().numpy()
+    features = np.vstack([train_parts[0], valid_parts[0]])
+    ours = features @ weight.T + last.bias.detach().double().numpy()
+
+    candidates = list(ridges(train_parts, initialization.PENALTIES))
+    values = [criterion(*c, train_parts, valid_parts) for c in candidates]
+    if not weight.any():
+        zero = sum(np.square(missed).sum() for _, missed in (train_parts, valid_parts))
+        assert min(values) >= zero * (1 - 1e-6)
+        return
+    # The fitted values, not the weights: these are ill determined where penalties are small.
+    best = candidates[int(np.argmin(values))][0].predict(features)
+    near = [v for v in values if v <= min(values) * (1 + 1e-3)]
+    if len(near) == 1:
+        np.testing.assert_allclose(ours, best, atol=2e-3 * np.abs(best).max())
+    distances = [np.abs(ours - ridge.predict(features)).max() for ridge, _ in candidates]
+    chosen = int(np.argmin(distances))
+    assert distances[chosen] < 2e-3 * np.abs(ours).max()
+    assert values[chosen] <= min(values) * (1 + 1e-3)
+
+
+def test_curve_is_found():
+    network, train, valid = start_at_pca(curved(noise=0.01), hidden=50)
+    before = error(network, valid)
+    solve_decoder(network, train, valid)
+    assert error(network, valid) < 0.2 * before
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("random_start", [False, True])
+@pytest.mark.parametrize("noise", [0.05, 1.0])
+def test_training_error_never_grows(seed, random_start, noise):
+    """Also where the network has been trained before: what it misses need not have mean zero."""
+    network, train, valid = start_at_pca(curved(noise=noise, seed=seed), seed=seed)
+    if random_start:
+        last = network.decoder.correction[-1]
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            last.weight.normal_(generator=generator)
+            last.bias.normal_(generator=generator)
+    before = error(network, train)
+    solve_decoder(network, train, valid)
+    assert error(network, train) <= before * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_solution_after_training_is_a_ridge_regression_with_its_intercept(seed):
+    """With a constant missing everywhere, the layer learns that constant."""
+    network, train, valid = start_at_pca(curved(noise=0.01, seed=seed), seed=seed)
+    solve_decoder(network, train, valid)
+    solved = error(network, train)
+    with torch.no_grad():
+        network.decoder.correction[-1].bias.add_(2.0)
+    solve_decoder(network, train, valid)
+    assert error(network, train) <= solved * 1.05
+
+
+def test_layer_stays_where_nothing_helps():
+    """Validation rows with the same codes miss the opposite: every solution makes them worse."""
+    network, train, _ = start_at_pca(curved(noise=0.5))
+    with torch.no_grad():
+        mirrored = 2 * network(train.tensor) - train.tensor
+    valid = DenseRows(torch.cat([mirrored] * 3), CPU)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    solve_decoder(network, train, valid)
+    assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
+
+
+def test_nothing_missing():
+    """On rows that PCA rebuilds there is nothing to solve for."""
+    line = np.outer(np.linspace(-1, 1, 60), [1.0, -2.0, 0.5])
+    network, train, valid = start_at_pca(line, n_train=50)
+    solve_decoder(network, train, valid)
+    assert torch.isfinite(network.decoder.correction[-1].weight).all()
+    assert error(network, train) < 1e-8
+
+
+def test_only_the_last_layer_of_the_decoder_is_changed():
+    network, train, valid = start_at_pca(curved())
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    solve_decoder(network, train, valid)
+    changed = {n for n, t in network.state_dict().items() if not torch.equal(before[n], t)}
+    assert changed == {"decoder.correction.2.weight", "decoder.correction.2.bias"}

@@ -1,0 +1,81 @@
+"""A few of the random settings and inputs of ``benchmarks/random_settings.py``."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "random_settings.py"
+
+
+def load_script():
+    spec = importlib.util.spec_from_file_location("random_settings", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+random_settings = load_script()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_ends_in_a_finite_result_or_a_documented_error(seed):
+    random_settings.run_case(random_settings.draw_case(seed))
+
+
+def test_cases_are_reproducible():
+    for seed in range(20):
+        one, same = (random_settings.draw_case(seed) for _ in "ab")
+        assert type(one.estimator) is type(same.estimator)
+        assert one.faults == same.faults
+        assert str(one.more) == str(same.more)
+
+
+def test_every_parameter_is_drawn():
+    drawn = random_settings.VALID.keys() | random_settings.INVALID.keys()
+    estimator = random_settings.DenoisingAutoencoderTransformer()
+    assert drawn == estimator.get_params().keys()
+    invalid = random_settings.INVALID.keys() | random_settings.INVALID_CORRUPTION.keys()
+    assert invalid == estimator.get_params().keys()
+
+
+def test_problems_are_seen(monkeypatch):
+    """The check itself: a result that is not finite, a swallowed error, a changed input."""
+    base = random_settings.AutoencoderTransformer
+
+    class NaN(base):
+        def transform(self, X):
+            return super().transform(X) * float("nan")
+
+    class Wrong(base):
+        def fit(self, X, y=None):
+            raise ValueError("no")
+
+    rows = random_settings.np.random.default_rng(0).normal(size=(20, 3))
+    params = {"max_iter": 0, "hidden_layer_sizes": (4,), "device": "cpu"}
+    for cls, faults, message in [
+        (NaN, [], "not finite"),
+        (Wrong, [], "nothing is wrong"),
+        (Wrong, ["one row"], "undocumented"),
+        (base, ["one row"], "no error"),
+    ]:
+        case = random_settings.Case(cls(**params), rows, rows, None, faults)
+        with pytest.raises(random_settings.Problem, match=message):
+            random_settings.run_case(case)
+
+
+def test_command_counts_the_ends():
+    threads = torch.get_num_threads()
+    run = subprocess.run(
+        [sys.executable, SCRIPT, "--cases", "5", "--seed", "100"],
+        capture_output=True, text=True, check=False, cwd=SCRIPT.parents[1],
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
+    )  # fmt: skip
+    assert torch.get_num_threads() == threads
+    assert "5 cases in" in run.stdout, run.stderr
+    assert run.returncode == ("PROBLEM" in run.stdout)

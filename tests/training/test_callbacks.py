@@ -1,0 +1,189 @@
+"""skorch's callbacks, given to the estimators."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    GradientNormClipping,
+    LRScheduler,
+    ParamMapper,
+    PrintLog,
+)
+
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+
+ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoderTransformer]
+
+
+@pytest.fixture
+def X():
+    rng = np.random.default_rng(0)
+    t = rng.uniform(-1, 1, size=(80, 1))
+    return np.hstack([t, t**2, t**3]) + 0.01 * rng.normal(size=(80, 3))
+
+
+def make(cls=AutoencoderTransformer, **params):
+    defaults = {
+        "n_components": 1, "hidden_layer_sizes": (8,), "max_iter": 4, "n_iter_no_change": 100,
+        "random_state": 0, "device": "cpu",
+    }  # fmt: skip
+    return cls(**(defaults | params))
+
+
+class Recorder(Callback):
+    """Counts epochs, and keeps the norm of the gradient and the rates."""
+
+    def initialize(self):
+        self.epochs_ = 0
+        self.norms_ = []
+        self.rates_ = []
+        return self
+
+    def on_grad_computed(self, net, named_parameters=None, **kwargs):
+        squares = [p.grad.square().sum() for _, p in named_parameters if p.grad is not None]
+        self.norms_.append(float(torch.stack(squares).sum().sqrt()))
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs_ += 1
+        self.rates_.append(net.optimizer_.param_groups[0]["lr"])
+
+
+def recorder_of(estimator):
+    (found,) = (c for _, c in estimator.net_.callbacks_ if isinstance(c, Recorder))
+    return found
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_callback_objects_are_not_shared_between_fits_nor_clones(cls, X):
+    given = Recorder()
+    estimator = make(cls, callbacks=[given])
+    copied = clone(estimator)
+    first = recorder_of(estimator.fit(X))
+    second = recorder_of(estimator.fit(X))
+    third = recorder_of(copied.fit(X))
+    assert len({id(recorder) for recorder in (given, first, second, third)}) == 4
+    assert [recorder.epochs_ for recorder in (first, second, third)] == [4, 4, 4]
+    assert not hasattr(given, "epochs_")
+    assert estimator.callbacks == [given]
+
+
+def test_named_callbacks(X):
+    estimator = make(callbacks=[("mine", Recorder())]).fit(X)
+    assert dict(estimator.net_.callbacks_)["mine"].epochs_ == 4
+
+
+@pytest.mark.parametrize("callbacks", [None, []])
+def test_no_callbacks(callbacks, X):
+    assert make(callbacks=callbacks).fit(X).n_iter_ == 4
+
+
+def test_early_stopping(X):
+    estimator = make(
+        max_iter=50, callbacks=[EarlyStopping(patience=2, threshold=0.99, sink=lambda text: None)]
+    ).fit(X)
+    assert 2 <= estimator.n_iter_ < 10
+
+
+@pytest.mark.parametrize("monitor", ["valid_loss_best", "train_loss_best", None])
+def test_checkpoint(monitor, X, tmp_path):
+    checkpoint = Checkpoint(monitor=monitor, dirname=str(tmp_path))
+    estimator = make(callbacks=[checkpoint], init="random").fit(X)
+    weights = torch.load(tmp_path / "params.pt", weights_only=True)
+    ours = estimator.net_.module_.state_dict()
+    assert weights.keys() == ours.keys()
+    if monitor == "valid_loss_best" and estimator.best_iter_ > 0:
+        assert all(torch.equal(weights[name], ours[name]) for name in ours)
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert history[0]["train_loss"] == estimator.loss_curve_[0]
+    assert (tmp_path / "optimizer.pt").stat().st_size > 0
+
+
+@pytest.mark.parametrize("step_every", ["epoch", "batch"])
+def test_scheduler(step_every, X):
+    scheduler = LRScheduler(
+        torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5, step_every=step_every
+    )
+    estimator = make(
+        callbacks=[scheduler, Recorder()], batch_size=24, n_iter_no_change=4, tol=1e9,
+        learning_rate_init=0.01, max_iter=3,
+    ).fit(X)  # fmt: skip
+    # 72 training rows: three batches an epoch. The recorder comes after the scheduler.
+    steps = 1 if step_every == "epoch" else 3
+    expected = [0.01 * 0.5 ** (steps * epoch) for epoch in (1, 2, 3)]
+    np.testing.assert_allclose(recorder_of(estimator).rates_, expected)
+    key = "event_lr"
+    if step_every == "epoch":
+        assert estimator.net_.history[:, key] == pytest.approx([0.01, 0.005, 0.0025])
+    else:
+        rates = [b[key] for row in estimator.net_.history for b in row["batches"] if key in b]
+        assert rates == pytest.approx([0.01 * 0.5**i for i in range(9)])
+
+
+def test_rate_is_cut_without_a_scheduler_only(X):
+    plain = {"max_iter": 6, "n_iter_no_change": 7, "tol": 1e9, "callbacks": [Recorder()]}
+    cut = recorder_of(make(**plain).fit(X)).rates_
+    scheduler = LRScheduler(torch.optim.lr_scheduler.ConstantLR, factor=1.0)
+    for given in (scheduler, ("schedule", scheduler)):
+        left = make(**plain | {"callbacks": [given, Recorder()]}).fit(X)
+        assert len(set(recorder_of(left).rates_)) == 1
+    assert len(cut) == 6
+    assert cut[-1] < cut[0]
+
+
+def test_gradient_norm_clipping(X):
+    free = recorder_of(make(callbacks=[Recorder()]).fit(X)).norms_
+    clip = GradientNormClipping(gradient_clip_value=1e-3)
+    clipped = recorder_of(make(callbacks=[clip, Recorder()]).fit(X)).norms_
+    assert max(free) > 1e-2
+    assert max(clipped) <= 1e-3 * (1 + 1e-4)
+
+
+def test_print_log(X, capsys):
+    make(callbacks=[PrintLog()]).fit(X)
+    assert capsys.readouterr().out == ""
+    make(verbose=1).fit(X)
+    out = capsys.readouterr().out
+    assert "train_loss" in out
+    assert "valid_loss" in out
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_silent_by_default(cls, X, capsys):
+    make(cls).fit(X)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_progress_bar(X, capsys):
+    pytest.importorskip("tqdm", reason="skorch's progress bar needs tqdm")
+    from skorch.callbacks import ProgressBar
+
+    estimator = make(callbacks=[ProgressBar(detect_notebook=False)], batch_size=24).fit(X)
+    assert estimator.n_iter_ == 4
+    assert "0/4" in capsys.readouterr().err
+    assert all(len(row["batches"]) == 4 for row in estimator.net_.history)
+
+
+def test_freezing_with_param_mapper(X):
+    from skorch.callbacks import Freezer
+
+    assert issubclass(Freezer, ParamMapper)
+    estimator = make(init="random", callbacks=[Freezer("encoder.*")]).fit(X)
+    frozen = [not p.requires_grad for p in estimator.net_.module_.encoder.parameters()]
+    assert all(frozen)
+    assert all(p.requires_grad for p in estimator.net_.module_.decoder.parameters())
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_history_is_what_the_curves_say(cls, X):
+    estimator = make(cls).fit(X)
+    assert estimator.loss_curve_ == estimator.net_.history[:, "train_loss"]
+    assert estimator.validation_loss_curve_ == estimator.net_.history[:, "valid_loss"]
+    assert estimator.n_iter_ == len(estimator.net_.history) == 4
+    assert estimator.best_loss_ <= min(estimator.validation_loss_curve_)

@@ -1,0 +1,103 @@
+"""Choice of the device, and torch's global state."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ae._training.device import (
+    resolve_device,
+    seeded_globals,
+    training_mode,
+    wide_dtype,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("has_cuda", [False, True])
+def test_auto_is_cuda_where_there_is_one(monkeypatch, has_cuda):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    assert resolve_device("auto").type == ("cuda" if has_cuda else "cpu")
+
+
+def test_cpu_is_always_there():
+    assert resolve_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:999", "cpu:x", "0", "AUTO", "meta", "xla"])
+def test_device_that_cannot_be_used(name):
+    with pytest.raises(ValueError) as caught:
+        resolve_device(name)
+    assert repr(name) in str(caught.value)
+    assert "cpu" in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none():
+    with pytest.raises(ValueError, match=r"device='cuda'.*Available here: cpu"):
+        resolve_device("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_where_there_is_one():
+    assert resolve_device("cuda:0") == torch.device("cuda:0")
+
+
+def test_wide_dtype():
+    assert wide_dtype(CPU) == torch.float64
+    assert wide_dtype(torch.device("cuda")) == torch.float64
+    assert wide_dtype(torch.device("mps")) == torch.float32
+
+
+@pytest.mark.parametrize("outer", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_training_mode_gives_gradients_and_puts_the_mode_back(outer):
+    weight = nn.Parameter(torch.ones(3))
+    with outer():
+        before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        with training_mode():
+            weight.square().sum().backward()
+        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
+    assert torch.equal(weight.grad, torch.full((3,), 2.0))
+
+
+def test_globals_are_seeded_inside_and_as_before_outside():
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    drawn = []
+    for seed in (1, 1, 2):
+        with seeded_globals(seed, CPU):
+            drawn.append(torch.rand(4))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)
+
+
+def test_globals_are_put_back_after_an_error():
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), seeded_globals(0, CPU):
+        torch.rand(4)
+        raise ZeroDivisionError
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fits_in_two_threads_do_not_share_the_global_generator():
+    """Each thread draws what it would draw alone, though both seed one generator."""
+
+    def draw(seed):
+        with seeded_globals(seed, CPU):
+            return torch.cat([torch.rand(100) for _ in range(50)])
+
+    alone, together = {seed: draw(seed) for seed in range(4)}, {}
+    threads = [
+        threading.Thread(target=lambda s=seed: together.update({s: draw(s)})) for seed in alone
+    ]
+    before = torch.get_rng_state()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(together[seed], alone[seed]) for seed in alone)

@@ -1,0 +1,168 @@
+"""Centring and scaling of the training rows."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from sklearn_ae._training import rows as rows_module
+from sklearn_ae._training.scaling import scale_rows
+
+CPU = torch.device("cpu")
+CONTAINERS = [np.asarray, sparse.csr_matrix, sparse.csr_array]
+every_container = pytest.mark.parametrize("container", CONTAINERS)
+
+
+def make_data(n_rows=60, n_columns=5, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(1.0, 2.0, size=(n_rows, n_columns)) * np.arange(1, n_columns + 1)
+    return X * (rng.random(X.shape) < 0.6)
+
+
+def scaled(X, order=None, scaling=None):
+    order = np.arange(X.shape[0]) if order is None else order
+    rows, scaling = scale_rows(X, order, CPU, scaling)
+    return rows.slice(0, len(rows)), scaling
+
+
+@every_container
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_mean_zero_and_mean_square_one(container, dtype):
+    X = make_data().astype(dtype)
+    found, scaling = scaled(container(X))
+    assert found.dtype == torch.float32
+    found = found.double().numpy()
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-6)
+    assert (found**2).mean() == pytest.approx(1, rel=1e-5)
+    # One number for all columns: distances keep their ratios.
+    np.testing.assert_allclose(found * scaling.scale + scaling.shift, X, rtol=1e-5, atol=1e-5)
+
+
+@every_container
+def test_statistics_are_those_of_the_scaled_columns(container):
+    found, scaling = scaled(container(make_data()))
+    found = found.double().numpy()
+    np.testing.assert_allclose(scaling.deviation, found.std(0), rtol=1e-5)
+    np.testing.assert_allclose(scaling.low, found.min(0), rtol=1e-5)
+    np.testing.assert_allclose(scaling.high, found.max(0), rtol=1e-5)
+
+
+@every_container
+def test_rows_come_in_the_order_wanted(container):
+    X, order = make_data(), np.random.default_rng(1).permutation(60)
+    shuffled, _ = scaled(container(X), order)
+    in_order, _ = scaled(container(X))
+    torch.testing.assert_close(shuffled, in_order[order])
+
+
+@every_container
+def test_input_is_left_as_it_is(container):
+    X = container(make_data())
+    before = X.copy()
+    scaled(X)
+    assert np.array_equal(np.asarray(abs(X - before).sum()), 0)
+
+
+@pytest.mark.parametrize("container", CONTAINERS[1:])
+@pytest.mark.parametrize("offset", [0.0, 2000.0])
+def test_sparse_is_as_dense(container, offset):
+    """Also with one column such as a year: full, and far from zero beside its spread."""
+    X = make_data()
+    X[:, 0] += offset
+    dense, expected = scaled(X)
+    found, scaling = scaled(container(X))
+    torch.testing.assert_close(found, dense, rtol=1e-5, atol=1e-5)
+    for name in ("shift", "scale", "deviation", "low", "high"):
+        np.testing.assert_allclose(
+            getattr(scaling, name), getattr(expected, name), rtol=1e-9, atol=1e-9
+        )
+
+
+def test_sparse_with_explicit_zeros_and_cells_stored_in_parts():
+    X = make_data()
+    indices = np.tile(np.repeat(np.arange(5), 2), 60)
+    data = np.stack([X - 1, np.ones_like(X)], axis=-1).ravel()
+    parts = sparse.csr_matrix((data, indices, np.arange(61) * 10), shape=X.shape)
+    np.testing.assert_allclose(parts.toarray(), X)
+    dense, expected = scaled(X)
+    found, scaling = scaled(parts)
+    torch.testing.assert_close(found, dense, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scaling.deviation, expected.deviation, rtol=1e-9)
+
+
+@every_container
+@pytest.mark.parametrize("size", [1e-300, 1e-150, 1e-30, 1e30, 1e150, 1e300])
+def test_extreme_values(container, size):
+    """Squares of these would leave float64, and the values float32."""
+    ordinary, _ = scaled(container(make_data()))
+    found, scaling = scaled(container(make_data() * size))
+    torch.testing.assert_close(found, ordinary, rtol=1e-5, atol=1e-5)
+    assert np.isfinite(scaling.scale)
+    assert scaling.scale > 0
+
+
+@every_container
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_extreme_values_in_float32(container, size):
+    X = (make_data() * size).astype(np.float32)
+    found, _ = scaled(container(X))
+    ordinary, _ = scaled(container(make_data()))
+    torch.testing.assert_close(found, ordinary, rtol=1e-5, atol=1e-5)
+
+
+@every_container
+def test_columns_whose_scales_differ_vastly(container):
+    found, scaling = scaled(container(make_data() * [1e-30, 1e-12, 1, 1e12, 1e30]))
+    assert torch.isfinite(found).all()
+    assert float(found.double().square().mean()) == pytest.approx(1, rel=1e-5)
+    assert np.isfinite(scaling.deviation).all()
+
+
+@every_container
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9 + 0.1, 1e-300, -7.0])
+def test_constant_columns_are_exactly_zero(container, value):
+    X = make_data()
+    X[:, 2] = value
+    found, scaling = scaled(container(X))
+    assert (found[:, 2] == 0).all()
+    assert scaling.deviation[2] == scaling.low[2] == scaling.high[2] == 0
+
+
+@every_container
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e30])
+def test_constant_data_is_exactly_zero(container, value):
+    found, scaling = scaled(container(np.full((9, 3), value)))
+    assert (found == 0).all()
+    assert scaling.scale > 0
+    np.testing.assert_array_equal(scaling.shift, value)
+
+
+def test_far_from_zero_in_float64():
+    X = make_data()
+    ordinary, _ = scaled(X)
+    found, _ = scaled(X + 1e9)
+    torch.testing.assert_close(found, ordinary, rtol=1e-5, atol=1e-5)
+
+
+def test_units_of_earlier_rows_are_kept():
+    X = make_data()
+    _, earlier = scaled(X)
+    found, scaling = scaled(X * 3 + 1, scaling=earlier)
+    assert scaling is earlier
+    expected = (X * 3 + 1 - earlier.shift) / earlier.scale
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_overflow_is_an_error():
+    X = make_data()
+    X[:2, 0] = 1.7e308
+    with pytest.raises(ValueError, match="X has values too large"):
+        scaled(X)
+
+
+def test_a_block_at_a_time_gives_the_same(monkeypatch):
+    whole, expected = scaled(make_data())
+    monkeypatch.setattr(rows_module, "BLOCK_ROWS", 7)
+    found, scaling = scaled(make_data())
+    torch.testing.assert_close(found, whole, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(scaling.deviation, expected.deviation, rtol=1e-12)

@@ -1,0 +1,179 @@
+"""When training stops, when its rate is cut, and which weights it keeps."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from skorch.history import History
+from torch import nn
+
+from sklearn_ae._training.stopping import KeepBest, StopTraining
+
+
+class FakeNet:
+    """What `KeepBest` sees of a net. The weight of its module is the epoch."""
+
+    def __init__(self, start=10.0):
+        self.start = start
+        self.history = History()
+        self.module_ = nn.Linear(1, 1, bias=False)
+        self.optimizer_ = torch.optim.SGD(self.module_.parameters(), lr=1.0)
+        self.set_weight(0)
+
+    def set_weight(self, value):
+        with torch.no_grad():
+            self.module_.weight.fill_(value)
+
+    def weight(self):
+        return self.module_.weight.item()
+
+    def mean_loss(self, rows, module):
+        return self.start
+
+    def rate(self):
+        return self.optimizer_.param_groups[0]["lr"]
+
+
+def train(losses, start=10.0, valid=True, key="valid_loss", **params):
+    """Go through scripted losses; return the net, the keeper and the rate after each epoch."""
+    params = {"monitor": key, "n_iter_no_change": 3, "tol": 0.0, "cut_rate": True} | params
+    keeper, net, rates = KeepBest(**params), FakeNet(start), []
+    keeper.on_train_begin(net, X=(None, object() if valid else None))
+    for epoch, loss in enumerate(losses, 1):
+        net.history.new_epoch()
+        net.history.record("train_loss", loss if key == "train_loss" else 1.0)
+        net.history.record("valid_loss", loss)
+        net.set_weight(epoch)
+        try:
+            keeper.on_epoch_end(net)
+        except StopTraining:
+            break
+        finally:
+            rates.append(net.rate())
+    return net, keeper, rates
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3, 7, 15])
+@pytest.mark.parametrize("good", [0, 1, 4])
+def test_stops_after_exactly_n_iter_no_change_epochs(patience, good):
+    losses = [5.0 - i for i in range(good)] + [20.0] * 50
+    net, keeper, _ = train(losses, n_iter_no_change=patience)
+    assert len(net.history) == good + patience
+    assert keeper.stopped_
+    assert not keeper.diverged_
+
+
+def test_progress_starts_the_count_anew():
+    net, keeper, _ = train([9, 9, 9, 8, 8, 8, 7, 7, 7, 7, 7])
+    assert len(net.history) == 10
+    assert keeper.best_loss_ == 7
+    assert keeper.best_epoch_ == 7
+
+
+def test_does_not_stop_while_there_is_progress():
+    net, keeper, rates = train([9 - 0.1 * i for i in range(50)])
+    assert len(net.history) == 50
+    assert not keeper.stopped_
+    assert set(rates) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("losses", "epoch"),
+    [([9, 4, 6, 5], 2), ([20, 30, 40], 0), ([9, 8, 7], 3), ([5, 5, 5], 1)],
+)
+def test_best_weights_are_restored(losses, epoch):
+    net, keeper, _ = train(losses)
+    keeper.restore(net)
+    assert net.weight() == epoch == keeper.best_epoch_
+    assert keeper.best_loss_ == min([10, *losses])
+
+
+def test_best_weights_are_a_copy():
+    net, keeper, _ = train([9, 4])
+    net.set_weight(77)
+    keeper.restore(net)
+    assert net.weight() == 2
+    net.set_weight(78)
+    assert net.weight() == 78
+
+
+def test_keeper_trains_a_second_time():
+    net, keeper, _ = train([9, 4, 6])
+    keeper.restore(net)
+    net.start = 4.0
+    keeper.on_train_begin(net, X=(None, object()))
+    assert keeper.best_loss_ == 4
+    assert keeper.best_epoch_ == 0
+
+
+@pytest.mark.parametrize(
+    ("tol", "n_epochs"), [(0.0, 9), (0.005, 9), (0.5, 3)], ids=["zero", "small", "large"]
+)
+def test_tolerance_is_relative_to_the_best(tol, n_epochs):
+    """Each epoch is a hundredth better than the one before: progress, if that is above `tol`."""
+    for unit in (1e-6, 1.0, 1e6):
+        losses = [unit * 0.99**i for i in range(1, 10)]
+        net, keeper, _ = train(losses, start=unit, tol=tol)
+        assert len(net.history) == n_epochs
+        # What is not progress is kept all the same, if it is better.
+        assert keeper.best_epoch_ == n_epochs
+
+
+def test_negative_losses():
+    net, keeper, _ = train([-1, -2, -3, -2, -2, -2, -2], start=0.0, tol=1e-4)
+    assert len(net.history) == 6
+    assert keeper.best_loss_ == -3
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("key", ["train_loss", "valid_loss"])
+def test_loss_that_is_not_finite_ends_the_training(bad, key):
+    net, keeper, _ = train([9, 4, bad, 1], key=key)
+    assert len(net.history) == 3
+    assert keeper.diverged_
+    assert not keeper.stopped_
+    keeper.restore(net)
+    assert net.weight() == 2
+
+
+def test_without_validation_rows_the_start_is_not_compared():
+    net, keeper, _ = train([50, 40, 45, 45, 45], valid=False, key="train_loss")
+    keeper.restore(net)
+    assert keeper.best_loss_ == 40
+    assert net.weight() == keeper.best_epoch_ == 2
+    assert len(net.history) == 5
+
+
+def test_rate_is_cut_on_a_plateau_only():
+    _, _, rates = train([9, 8, 7] + [7] * 40, n_iter_no_change=12)
+    assert rates[:3] == [1.0] * 3
+    cuts = [b / a for a, b in pairwise(rates) if a != b]
+    assert cuts, "the rate is cut before training stops"
+    assert all(0 < cut < 1 for cut in cuts)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_rate_is_cut_in_every_group():
+    keeper = KeepBest("valid_loss", 3, 0.0, cut_rate=True)
+    net = FakeNet()
+    net.optimizer_.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 0.5})
+    keeper.on_train_begin(net, X=(None, object()))
+    for _ in range(2):
+        net.history.new_epoch()
+        net.history.record("train_loss", 20.0)
+        net.history.record("valid_loss", 20.0)
+        keeper.on_epoch_end(net)
+    first, second = (group["lr"] for group in net.optimizer_.param_groups)
+    assert first < 1
+    assert second / first == pytest.approx(0.5)
+
+
+def test_rate_is_left_to_a_scheduler():
+    _, _, rates = train([9] + [20] * 40, n_iter_no_change=12, cut_rate=False)
+    assert set(rates) == {1.0}
+
+
+def test_stop_ends_skorchs_loop():
+    """Skorch ends its loop at a KeyboardInterrupt, and at nothing else."""
+    assert issubclass(StopTraining, KeyboardInterrupt)
