@@ -250,7 +250,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with torch.inference_mode():
             for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
                 # torch takes neither read-only arrays nor foreign byte orders.
-                rows = np.require(_dense(X[start:stop]), requirements=["W"])
+                rows = np.require(_dense(X[start:stop]), requirements=["C", "W"])
                 result[start:stop] = module(torch.from_numpy(rows).to(self.device_)).cpu().numpy()
         return result
 

@@ -84,7 +84,7 @@ def _check_shape(name, module, n_inputs, n_outputs):
     module.eval()
     try:
         with torch.no_grad():
-            found = tuple(module(torch.zeros(2, n_inputs, device="cpu")).shape)
+            found = tuple(module(torch.zeros(2, n_inputs, device="cpu", dtype=torch.float32)).shape)
     except Exception as error:
         raise ValueError(
             f"{name} must map rows of shape (n, {n_inputs}) to (n, {n_outputs}); "

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import LRScheduler
 from torch import nn
@@ -42,8 +43,10 @@ from sklearn_ae.modules import Autoencoder, Corrected
 SMALLEST_RESIDUAL = 1e-5
 # Groups of validation rows whose losses are compared, to know the sampling error of their mean.
 N_GROUPS = 32
-# By how many standard errors the network must beat PCA (measured: benchmarks/pca_floor.py).
-STANDARD_ERRORS = 1.0
+# How sure it must be that the network beats PCA on new rows.
+CONFIDENCE = 0.99
+# Without validation rows: weights with more than so many times the loss of the start are spoiled.
+SPOILED = 2.0
 # Larger values of a group are counted as this quantile of the groups.
 CAP_QUANTILE = 0.9
 # Rows a batch, and the batches that an epoch of few rows has all the same.
@@ -95,7 +98,9 @@ def fit_network(
         The network to go on from, and its units (`warm_start`).
     """
     device = resolve_device(estimator.device)
-    foreign = not (isinstance(estimator.encoder, str) and estimator.decoder is None)
+    names = ("encoder", "decoder", "activation", "loss", "optimizer", "corruption")
+    parts = [getattr(estimator, name, None) for name in names] + (estimator.callbacks or [])
+    foreign = not all(part is None or isinstance(part, str) for part in parts)
     borrowed = seeded_globals(seed, device) if foreign else contextlib.nullcontext()
     with training_mode(), borrowed:
         return _fit(estimator, X, seed, device, previous)
@@ -190,8 +195,8 @@ def _make_net(estimator, network, scaling, unit, n_train, generator, device, see
         shuffle_generator=generator if estimator.shuffle else None,
         corrupt=estimator._corruption(scaling, device, seed),
         max_epochs=estimator.max_iter,
-        batch_size=min(batch_size, n_train),
-        callbacks=[("keep_best", keeper), *callbacks],
+        batch_size=min(int(batch_size), n_train),
+        callbacks=[*callbacks, ("keep_best", keeper)],
         device=str(device),
         verbose=int(estimator.verbose),
     )
@@ -201,13 +206,20 @@ def _make_net(estimator, network, scaling, unit, n_train, generator, device, see
 def _train(net, max_iter, train, valid):
     """Train, keep the best weights, and say where it went wrong."""
     (keeper,) = (callback for _, callback in net.callbacks_ if isinstance(callback, KeepBest))
+    start = copy.deepcopy(net.module_)
     try:
         net.partial_fit((train, valid), epochs=max_iter)
     except KeyboardInterrupt:
+        # The epoch that was interrupted has no losses.
+        while len(net.history) and keeper.monitor not in net.history[-1]:
+            net.history.pop()
         warnings.warn(
             "Training interrupted by user: the best weights so far are kept.", stacklevel=6
         )
     keeper.restore(net)
+    if valid is None and _spoiled(net, train, start):
+        net.module_.load_state_dict(start.state_dict())
+        keeper.best_epoch_ = 0
     net.module_.eval()
     if keeper.diverged_:
         warnings.warn(
@@ -217,6 +229,15 @@ def _train(net, max_iter, train, valid):
             stacklevel=6,
         )
     return keeper
+
+
+def _spoiled(net, train, start):
+    """Tell whether the weights are no longer those that the best training loss was measured on.
+
+    It is the mean over an epoch, each batch before its step: the last steps may have led anywhere.
+    """
+    kept, before = (net.mean_loss(train, m, corrupted=True) for m in (net.module_, start))
+    return not kept <= SPOILED * before
 
 
 def _solve(net, train, valid):
@@ -279,7 +300,7 @@ def _beats_pca(net: ReconstructionNet, pca: Autoencoder, train: Rows, valid: Row
     gap = max(_capped(theirs).mean() - net.mean_loss(train, pca), 0.0)
     handicap = gap / 2 * len(valid) / (len(train) + len(valid))
     deviation = gain.std(ddof=1) / math.sqrt(len(gain))
-    return bool(gain.mean() - handicap > STANDARD_ERRORS * deviation)
+    return bool(gain.mean() - handicap > stats.t.ppf(CONFIDENCE, len(gain) - 1) * deviation)
 
 
 def _capped(values: np.ndarray) -> np.ndarray:

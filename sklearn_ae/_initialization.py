@@ -54,9 +54,10 @@ def principal_components(rows: Rows, n_components: int, seed: int) -> PrincipalC
     n_columns = len(mean)
     n_found = min(n_components, n_columns, max(n_rows - 1, 1))
     if isinstance(rows, SparseRows) and n_columns > EXACT_SIZE:
-        solver = "arpack" if n_found < min(rows.matrix.shape) else "full"
-        pca = PCA(n_found, svd_solver=solver, random_state=seed).fit(rows.matrix)
-        squares, vectors = pca.explained_variance_ * (n_rows - 1) / rows.scale**2, pca.components_
+        few = n_found < min(rows.matrix.shape) and rows.matrix.nnz
+        scaled = rows.matrix.astype(np.float64) / rows.scale
+        pca = _quiet_pca(n_found, "arpack" if few else "covariance_eigh", seed, scaled)
+        squares, vectors = pca.explained_variance_ * (n_rows - 1), pca.components_
     elif n_columns <= min(n_rows, EXACT_SIZE):
         squares, vectors = _of_columns(rows, mean, n_found)
     elif n_rows <= EXACT_SIZE:
@@ -66,8 +67,10 @@ def principal_components(rows: Rows, n_components: int, seed: int) -> PrincipalC
         centred -= mean.astype(np.float32)
         _, values, vectors = randomized_svd(centred, n_found, random_state=seed)
         squares = values.astype(np.float64) ** 2
+    # Signs as in scikit-learn's PCA: the solvers differ in them.
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
     components = np.zeros((n_components, n_columns))
-    components[:n_found] = vectors
+    components[:n_found] = np.where(largest < 0, -vectors, vectors)
     deviations = np.zeros(n_components)
     deviations[:n_found] = np.sqrt(np.maximum(squares, 0) / n_rows)
     return PrincipalComponents(mean, components, deviations)
@@ -91,13 +94,13 @@ def full_pca(X: Any, scaling: Scaling, n_components: int, random_state: Any) -> 
     solver = "auto"
     if sparse.issparse(X):
         few = n_found < min(X.shape) and X.shape[1] > EXACT_SIZE
-        solver = "arpack" if few else "covariance_eigh"
+        solver = "arpack" if few and X.nnz else "covariance_eigh"
         X = X.astype(np.float64) / scaling.scale
         shift = scaling.shift / scaling.scale
     else:
         X = (X - scaling.shift) / scaling.scale
         shift = np.zeros(X.shape[1])
-    pca = PCA(n_found, svd_solver=solver, random_state=random_state, copy=False).fit(X)
+    pca = _quiet_pca(n_found, solver, random_state, X)
     components = np.zeros((n_components, X.shape[1]))
     components[:n_found] = pca.components_
     deviations = np.zeros(n_components)
@@ -105,10 +108,19 @@ def full_pca(X: Any, scaling: Scaling, n_components: int, random_state: Any) -> 
     return PrincipalComponents(pca.mean_ - shift, components, deviations)
 
 
+def _quiet_pca(n_components, solver, random_state, X):
+    """Fit PCA; without variance, its explained ratio, which is not used, is 0 / 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return PCA(n_components, svd_solver=solver, random_state=random_state, copy=False).fit(X)
+
+
 def _largest(gram: torch.Tensor, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the `n` largest eigenvalues of a symmetric matrix, descending, and their vectors."""
     size = gram.shape[0]
-    values, vectors = linalg.eigh(gram.cpu().numpy(), subset_by_index=[size - n, size - 1])
+    # Not by "evr": in SciPy 1.9 it writes beyond its memory.
+    values, vectors = linalg.eigh(
+        gram.cpu().numpy(), subset_by_index=[size - n, size - 1], driver="evx"
+    )
     return values[::-1], vectors[:, ::-1]
 
 
@@ -186,10 +198,12 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     """
     *hidden, last = network.decoder.correction
     features = nn.Sequential(*hidden)
-    mean, gram, cross, square = _moments(network, features, train, 0.0)
+    mean, missed, gram, cross, square = _moments(network, features, train, 0.0, 0.0)
     gram -= torch.outer(mean, mean)
-    # About the mean of the training rows, which is their intercept.
-    _, valid_gram, valid_cross, valid_square = _moments(network, features, valid, mean.float())
+    cross -= torch.outer(mean, missed)
+    square -= float(missed @ missed)
+    # About the means of the training rows, which are their intercept.
+    *_, valid_gram, valid_cross, valid_square = _moments(network, features, valid, mean, missed)
 
     # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
     # quadratic in d, and every penalty costs a product with one small matrix.
@@ -213,18 +227,19 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     d = min(candidates, key=error)
     weight = (vectors @ (d[:, None] * rotated)).T
     last.weight.add_(weight)
-    last.bias.sub_(weight @ mean)
+    last.bias.add_(missed - weight @ mean)
 
 
-def _moments(network, features, rows, centre):
-    """Average h = features - centre, h h^T, h residual^T and residual^2 over the rows."""
+def _moments(network, features, rows, mean, missed):
+    """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows."""
     decoder = network.decoder
-    sums: list = [0.0, 0.0, 0.0, 0.0]
+    sums: list = [0.0] * 5
     for block in blocks(rows):
         codes = network.encoder(block)
-        h = features(decoder.bounded(codes)) - centre
-        residual = (block - decoder(codes)) / decoder.output_scale
-        for i, part in enumerate((h.sum(0), h.T @ h, h.T @ residual, residual.square().sum())):
-            sums[i] = sums[i] + part.double()
-    mean, gram, cross, square = (part / len(rows) for part in sums)
-    return mean, gram, cross, float(square)
+        # In float64: the smallest penalties lie below what float32 keeps of the products.
+        h = features(decoder.bounded(codes)).double() - mean
+        r = ((block - decoder(codes)) / decoder.output_scale).double() - missed
+        for i, part in enumerate((h.sum(0), r.sum(0), h.T @ h, h.T @ r, r.square().sum())):
+            sums[i] = sums[i] + part
+    *parts, square = (part / len(rows) for part in sums)
+    return *parts, float(square)

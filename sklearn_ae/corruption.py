@@ -32,7 +32,8 @@ def corrupt_some_rows(
     corrupt : callable
         ``(x, generator) -> corrupted``.
     """
-    chosen = torch.rand((len(x), 1), generator=generator, device=x.device) < CORRUPTED_ROWS
+    coins = torch.rand((len(x), 1), generator=generator, device=x.device, dtype=x.dtype)
+    chosen = coins < CORRUPTED_ROWS
     return torch.where(chosen, corrupt(x, generator), x)
 
 

@@ -97,7 +97,12 @@ def threads_for(operations: int, device: torch.device) -> contextlib.AbstractCon
 @contextlib.contextmanager
 def training_mode() -> Iterator[None]:
     """Allow gradients, whatever the caller has switched off around us."""
-    with torch.inference_mode(False), torch.enable_grad():
+    held = torch.get_default_device().type != "cpu"
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.device("cpu") if held else contextlib.nullcontext(),
+    ):
         yield
 
 

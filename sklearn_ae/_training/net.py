@@ -8,7 +8,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import nn
 
-from sklearn_ae._training.rows import BLOCK_ROWS, Batches, Rows
+from sklearn_ae._training.rows import Batches, Rows, block_size
 from sklearn_ae._training.stopping import StopTraining
 
 
@@ -66,7 +66,7 @@ class ReconstructionNet(NeuralNet):
         """Return the batches of the rows."""
         if training:
             return Batches(dataset, self.batch_size, self.shuffle_generator)
-        return Batches(dataset, BLOCK_ROWS)
+        return Batches(dataset, block_size(dataset.n_columns))
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
@@ -85,13 +85,14 @@ class ReconstructionNet(NeuralNet):
         y_pred = self.module_(inputs)
         return {"loss": self.criterion_(y_pred, targets), "y_pred": y_pred}
 
-    def mean_loss(self, rows: Rows, module: nn.Module) -> float:
-        """Return the mean loss of a module over rows, in evaluation mode."""
+    def mean_loss(self, rows: Rows, module: nn.Module, *, corrupted: bool = False) -> float:
+        """Return the mean loss of a module over rows, clean or corrupted, in evaluation mode."""
         module.eval()
         total = 0.0
         with torch.no_grad():
             for batch, _ in self.get_iterator(rows):
-                total += float(self.criterion_(module(batch), batch)) * len(batch)
+                inputs = self.corrupt(batch) if corrupted and self.corrupt else batch
+                total += float(self.criterion_(module(inputs), batch)) * len(batch)
         return total / len(rows)
 
     def _batch_callbacks(self) -> bool:
@@ -120,6 +121,9 @@ class ReconstructionNet(NeuralNet):
         listened = self._batch_callbacks()
         self._set_training(training)
         losses, sizes = [], []
+        if not listened:
+            # Callbacks that look for a batch, as Checkpoint does, find one without records.
+            self.history.new_batch()
         for batch in iterator:
             if listened:
                 self.notify("on_batch_begin", batch=batch, training=training)

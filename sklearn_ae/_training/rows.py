@@ -73,18 +73,18 @@ class SparseRows:
         self.scale = scale
         self.device = device
         self.n_columns = matrix.shape[1]
-        self._offset = (shift / scale).astype(np.float32)
+        self._empty = ((0 - shift) / scale).astype(np.float32)
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return self.matrix.shape[0]
 
     def _densify(self, matrix: Any) -> torch.Tensor:
-        # Scaled before it is made dense: the few stored values, not all cells.
-        matrix = matrix.copy()
-        matrix.data = (matrix.data / self.scale).astype(np.float32)
-        rows = matrix.toarray()
-        rows -= self._offset
+        # The stored values and the empty cells apart, and rounded as dense rows are: training would
+        # make much of a difference in the last bit.
+        rows = np.tile(self._empty, (matrix.shape[0], 1))
+        index = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        rows[index, matrix.indices] = (matrix.data - self.shift[matrix.indices]) / self.scale
         return torch.from_numpy(rows).to(self.device)
 
     def take(self, index: torch.Tensor) -> torch.Tensor:
@@ -103,9 +103,14 @@ class SparseRows:
 Rows = DenseRows | SparseRows
 
 
+def block_size(n_columns: int) -> int:
+    """Return the rows of a block that is small beside any machine's memory."""
+    return min(max(BLOCK_CELLS // n_columns, 1), BLOCK_ROWS)
+
+
 def row_blocks(n_rows: int, n_columns: int) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of blocks of rows that are small beside any machine's memory."""
-    size = min(max(BLOCK_CELLS // n_columns, 1), BLOCK_ROWS)
+    size = block_size(n_columns)
     for start in range(0, n_rows, size):
         yield start, min(start + size, n_rows)
 

@@ -54,7 +54,8 @@ def scale_rows(
         If the variance overflows.
     """
     if sparse.issparse(X):
-        X = X.tocsr()[order]
+        X = X.tocsr()[order]  # a copy
+        X.sum_duplicates()
         scaling = scaling or _measure_sparse(X)
         return SparseRows(X, scaling.shift, scaling.scale, device), scaling
     scaling = scaling or _measure_dense(X)
@@ -74,7 +75,7 @@ def _measure_dense(X):
         # Exactly, so that nothing of a constant column is left but zeros.
         shift = np.where(low == high, low, shift)
         low, high = low - shift, high - shift
-        peak = max(-low.min(), high.max()) or 1.0
+        peak = _power_of_two(max(-low.min(), high.max()))
     if not (np.isfinite(peak) and np.isfinite(shift).all()):
         raise ValueError(
             "X has values too large to compute a variance in float64. Scale it, for example with "
@@ -90,7 +91,7 @@ def _measure_dense(X):
 
 def _measure_sparse(X):
     n_rows, n_columns = X.shape
-    peak = np.float64(np.abs(X.data).max(initial=0.0)) or 1.0
+    peak = _power_of_two(np.abs(X.data).max(initial=0.0))
     low = X.min(axis=0).toarray().ravel() / peak
     high = X.max(axis=0).toarray().ravel() / peak
     values = X.data.astype(np.float64) / peak
@@ -98,11 +99,19 @@ def _measure_sparse(X):
     mean = np.where(low == high, low, mean)
     # About the mean, the stored cells and the zeros apart: no difference of large squares.
     squares = np.bincount(X.indices, (values - mean[X.indices]) ** 2, n_columns)
-    squares += (n_rows - np.bincount(X.indices, minlength=n_columns)) * mean**2
+    squares = squares + (n_rows - np.bincount(X.indices, minlength=n_columns)) * mean**2
     return _scaling(mean * peak, squares / n_rows, low - mean, high - mean, peak)
+
+
+def _power_of_two(peak):
+    """Return a number of about this size by which divisions are exact."""
+    if not 0 < peak < np.inf:
+        return peak or 1.0
+    return np.ldexp(1.0, np.frexp(np.float64(peak))[1] - 1)
 
 
 def _scaling(shift, variance, low, high, peak):
     """Put together what was measured in units of the peak."""
-    unit = float(np.sqrt(variance.mean())) or 1.0
+    # In float32, so that sparse and dense rows have the same, whatever the order of the sums.
+    unit = float(np.float32(np.sqrt(variance.mean()))) or 1.0
     return Scaling(shift, float(peak * unit), np.sqrt(variance) / unit, low / unit, high / unit)

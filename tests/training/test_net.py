@@ -5,7 +5,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from sklearn_ae._training import net as net_module
+from sklearn_ae._training import rows as rows_module
 from sklearn_ae._training.net import ReconstructionNet, restored_net
 from sklearn_ae._training.rows import Batches, DenseRows
 from sklearn_ae._training.stopping import KeepBest
@@ -205,7 +205,7 @@ def test_corruption_is_for_training_alone_and_the_target_is_clean():
 
 
 def test_mean_loss_is_over_all_rows_in_evaluation_mode(monkeypatch):
-    monkeypatch.setattr(net_module, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(rows_module, "BLOCK_ROWS", 16)
     module = nn.Sequential(make_module(), nn.Dropout(0.5))
     net, rows = make_net(module), make_rows()
     module.train()
