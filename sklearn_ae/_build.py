@@ -15,7 +15,7 @@ from sklearn_ae import corruption as noise
 from sklearn_ae._initialization import PrincipalComponents
 from sklearn_ae._training.scaling import Scaling
 from sklearn_ae.losses import LOSSES, OriginalUnits
-from sklearn_ae.modules import ACTIVATIONS, Autoencoder, Corrected, Gate, dense
+from sklearn_ae.modules import ACTIVATIONS, Autoencoder, Corrected, Fade, Gate, dense
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -36,7 +36,7 @@ class Start:
     residual : float
         Root mean square of what PCA leaves: the unit of the corrections.
     row_bounds, code_bounds : tuple of two arrays
-        Least and greatest value of each column of the training rows, and of PCA's codes of them.
+        Bounds of the columns of the training rows, and of PCA's codes of them.
     """
 
     pca: PrincipalComponents
@@ -159,9 +159,10 @@ def build_network(
     # In whitened units, each code moves as far as one residual moves the code of least variance.
     step = unit * min(start.residual / smallest, 1.0)
     ones = torch.ones(n_features, dtype=torch.float32)
+    rows, codes = _widened(*start.row_bounds), _widened(*start.code_bounds)
     return Autoencoder(
-        Corrected(pca.encoder, encoder, ones, step, *_widened(*start.row_bounds)),
-        Corrected(pca.decoder, decoder, unit, start.residual * ones, *_widened(*start.code_bounds)),
+        Corrected(pca.encoder, encoder, ones, step, *rows, Fade(*codes), encodes=True),
+        Corrected(pca.decoder, decoder, unit, start.residual * ones, *codes, Fade(*codes)),
     )
 
 

@@ -43,8 +43,10 @@ from sklearn_ae.modules import Autoencoder, Corrected
 SMALLEST_RESIDUAL = 1e-5
 # Groups of validation rows whose losses are compared, to know the sampling error of their mean.
 N_GROUPS = 32
-# How sure it must be that the network beats PCA on new rows.
-CONFIDENCE = 0.99
+# How sure it must be that the network beats PCA on new rows: with fewer rows than groups, the best
+# of many epochs is more often the luckiest.
+CONFIDENCE = 0.95
+CONFIDENCE_OF_FEW = 0.99
 # Without validation rows: weights with more than so many times the loss of the start are spoiled.
 SPOILED = 2.0
 # Larger values of a group are counted as this quantile of the groups.
@@ -300,7 +302,8 @@ def _beats_pca(net: ReconstructionNet, pca: Autoencoder, train: Rows, valid: Row
     gap = max(_capped(theirs).mean() - net.mean_loss(train, pca), 0.0)
     handicap = gap / 2 * len(valid) / (len(train) + len(valid))
     deviation = gain.std(ddof=1) / math.sqrt(len(gain))
-    return bool(gain.mean() - handicap > stats.t.ppf(CONFIDENCE, len(gain) - 1) * deviation)
+    confidence = CONFIDENCE if len(gain) == N_GROUPS else CONFIDENCE_OF_FEW
+    return bool(gain.mean() - handicap > stats.t.ppf(confidence, len(gain) - 1) * deviation)
 
 
 def _capped(values: np.ndarray) -> np.ndarray:

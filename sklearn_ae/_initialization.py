@@ -16,6 +16,8 @@ from sklearn_ae._training.scaling import Scaling
 # Up to this many rows or columns an exact eigendecomposition is cheap; beyond, randomized (as
 # scikit-learn's PCA decides).
 EXACT_SIZE = 1000
+# Share of the codes that lie below the upper bound of what is ordinary, and above the lower one.
+WITHIN = 0.99
 
 
 @dataclass
@@ -146,12 +148,11 @@ def _of_rows(rows, mean, n):
 
 
 @torch.no_grad()
-def code_bounds(encoder: nn.Module, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the least and greatest code of the rows, component by component, on the CPU."""
-    ranges = [codes.aminmax(dim=0) for codes in map(encoder, blocks(rows))]
-    low = torch.stack([r.min for r in ranges]).amin(0)
-    high = torch.stack([r.max for r in ranges]).amax(0)
-    return low.cpu(), high.cpu()
+def code_bounds(encoder: nn.Module, rows: Rows) -> tuple[torch.Tensor, ...]:
+    """Return between which values nearly all codes of the rows lie, each component, on the CPU."""
+    codes = np.concatenate([encoder(block).cpu().numpy() for block in blocks(rows)])
+    low, high = np.quantile(codes, [1 - WITHIN, WITHIN], axis=0)
+    return tuple(torch.from_numpy(bound.astype(np.float32)) for bound in (low, high))
 
 
 # Gain of random features: as drawn for training they are nearly linear
@@ -231,15 +232,22 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
 
 
 def _moments(network, features, rows, mean, missed):
-    """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows."""
+    """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows.
+
+    Rows where the correction fades count as much as it does.
+    """
     decoder = network.decoder
     sums: list = [0.0] * 5
+    total = 0.0
     for block in blocks(rows):
         codes = network.encoder(block)
         # In float64: the smallest penalties lie below what float32 keeps of the products.
         h = features(decoder.bounded(codes)).double() - mean
         r = ((block - decoder(codes)) / decoder.output_scale).double() - missed
-        for i, part in enumerate((h.sum(0), r.sum(0), h.T @ h, h.T @ r, r.square().sum())):
+        weight = torch.ones_like(h[:, :1]) if decoder.fade is None else decoder.fade(codes).double()
+        wh, wr = weight * h, weight * r
+        for i, part in enumerate((wh.sum(0), wr.sum(0), wh.T @ h, wh.T @ r, (wr * r).sum())):
             sums[i] = sums[i] + part
-    *parts, square = (part / len(rows) for part in sums)
+        total += float(weight.sum())
+    *parts, square = (part / max(total, 1.0) for part in sums)
     return *parts, float(square)

@@ -1,5 +1,7 @@
 """What several test files share: devices, and the two estimators."""
 
+import signal
+
 import pytest
 import torch
 
@@ -24,3 +26,11 @@ def device(request):
 def make_estimator(request):
     """Return each of the two estimator classes."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def interrupts_raise():
+    """Let Ctrl-C raise, also where the shell that started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

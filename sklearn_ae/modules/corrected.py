@@ -9,7 +9,8 @@ class Corrected(nn.Module):
 
     ``forward(x) = linear(x) + output_scale * correction(clamp(x, low, high) / input_scale)``
 
-    Beyond the bounds the correction stays what it is there, so that far away the map is linear.
+    Beyond the bounds the correction stays what it is there, and with `fade` it goes to zero, so that
+    far away the map is linear.
 
     Parameters
     ----------
@@ -23,6 +24,10 @@ class Corrected(nn.Module):
         Size of the outputs that the correction has to give.
     low, high : Tensor of shape (n_inputs,)
         Bounds of the inputs that the correction sees.
+    fade : Fade or None
+        Weighs the correction by the codes: the outputs of `linear` with `encodes`, else the inputs.
+    encodes : bool, default=False
+        Whether the outputs are codes.
 
     Notes
     -----
@@ -42,8 +47,12 @@ class Corrected(nn.Module):
         output_scale: torch.Tensor,
         low: torch.Tensor,
         high: torch.Tensor,
+        fade: nn.Module | None = None,
+        encodes: bool = False,
     ):
         super().__init__()
+        self.fade = fade
+        self.encodes = encodes
         self.linear = linear
         self.correction = correction
         self.register_buffer("input_scale", input_scale)
@@ -62,7 +71,39 @@ class Corrected(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(*, n_inputs)`` to ``(*, n_outputs)``."""
-        return self.linear(x) + self.output_scale * self.correction(self.bounded(x))
+        linear = self.linear(x)
+        corrected = self.output_scale * self.correction(self.bounded(x))
+        if self.fade is not None:
+            corrected = self.fade(linear if self.encodes else x) * corrected
+        return linear + corrected
+
+
+class Fade(nn.Module):
+    """Weight of a correction by how far a code lies outside the codes of the training rows.
+
+    1 up to the bounds, 0 from twice as far from their middle, linear between.
+
+    Parameters
+    ----------
+    low, high : Tensor of shape (n_components,)
+        Bounds of the codes.
+    """
+
+    middle: torch.Tensor
+    radius: torch.Tensor
+
+    def __init__(self, low: torch.Tensor, high: torch.Tensor):
+        super().__init__()
+        self.register_buffer("middle", (low + high) / 2)
+        # A component without variance has no outside.
+        radius = (high - low) / 2
+        self.register_buffer("radius", torch.where(radius > 0, radius, torch.inf))
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        """Map ``(*, n_components)`` to weights ``(*, 1)``."""
+        with torch.no_grad():
+            distance = ((codes - self.middle) / self.radius).abs().amax(-1, keepdim=True)
+            return (2 - distance).clamp_(0, 1)
 
 
 class Gate(nn.Module):
