@@ -166,7 +166,7 @@ def build_network(
     )
 
 
-def _widened(low, high):
+def _widened(low: Any, high: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Widen bounds by half their distance on either side."""
     low, high = (torch.as_tensor(b, dtype=torch.float32) for b in (low, high))
     margin = (high - low) / 2

@@ -9,8 +9,8 @@ class Corrected(nn.Module):
 
     ``forward(x) = linear(x) + output_scale * correction(clamp(x, low, high) / input_scale)``
 
-    Beyond the bounds the correction stays what it is there, and with `fade` it goes to zero, so that
-    far away the map is linear.
+    Beyond the bounds the correction stays what it is there, and with `fade` it goes to zero, so
+    that far away the map is linear.
 
     Parameters
     ----------
