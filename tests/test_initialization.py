@@ -161,7 +161,9 @@ def test_code_bounds():
     pca = principal_components(rows, 3, 0)
     low, high = code_bounds(linear_autoencoder(pca).encoder, rows)
     codes = (X - pca.mean) @ pca.components.T
-    np.testing.assert_allclose([low, high], np.quantile(codes, [0.01, 0.99], axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        np.stack([low, high]), np.quantile(codes, [0.01, 0.99], axis=0), atol=1e-5
+    )
 
 
 def curved(n_rows=300, noise=0.05, seed=0):
