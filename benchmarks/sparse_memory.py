@@ -6,12 +6,11 @@ Memory is the growth of the process's peak resident set over what it held before
 """
 
 import argparse
-import importlib.util
 import resource
 import time
-from pathlib import Path
 
 from report import print_versions
+from tables import import_loader
 
 from sklearn_ae import AutoencoderTransformer
 
@@ -28,10 +27,7 @@ def main() -> None:
     parser.add_argument("--max-iter", type=int, default=3)
     args = parser.parse_args()
     print_versions()
-    spec = importlib.util.spec_from_file_location("load", Path(args.data_dir) / "load.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    X = module.load("ng20")["X"].astype("float32")
+    X = import_loader(args.data_dir).load("ng20")["X"].astype("float32")
     # A first small fit loads what torch loads lazily.
     AutoencoderTransformer(2, max_iter=1, random_state=0).fit(X[:100])
     before = peak_megabytes()

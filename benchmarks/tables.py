@@ -70,6 +70,14 @@ def _numeric(X) -> np.ndarray | None:
     return X if X.shape[1] > 1 else None
 
 
+def import_loader(data_dir: str | Path):
+    """Import the ``load.py`` of a folder of tables."""
+    spec = importlib.util.spec_from_file_location("load", Path(data_dir) / "load.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def load_tables(data_dir: str | Path | None) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     """Yield (name, X, y) of scikit-learn's own tables and of those in `data_dir`.
 
@@ -82,9 +90,7 @@ def load_tables(data_dir: str | Path | None) -> Iterator[tuple[str, np.ndarray, 
         yield name, np.asarray(X, dtype=np.float64), y
     if data_dir is None:
         return
-    spec = importlib.util.spec_from_file_location("load", Path(data_dir) / "load.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = import_loader(data_dir)
     for name in module.names():
         if name in COUNTS:
             continue

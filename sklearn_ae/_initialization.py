@@ -155,8 +155,7 @@ def code_bounds(encoder: nn.Module, rows: Rows) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(bound.astype(np.float32)) for bound in (low, high))
 
 
-# Gain of random features: as drawn for training they are nearly linear
-# (measured: benchmarks/pca_floor.py).
+# Gain of random features: as drawn for training they are nearly linear.
 FEATURE_GAIN = 2.5
 
 

@@ -11,8 +11,7 @@ import torch
 
 # Share of the rows of a batch that are corrupted at all.
 # NOTE[DIFF]: Vincent et al. corrupt every row. A network that never sees a clean row in training is
-# not at its best on the clean rows that it will be used on: half and half leaves about a fifth less
-# reconstruction error on tables, and codes that serve classifiers as well.
+# not at its best on the clean rows that it will be used on.
 CORRUPTED_ROWS = 0.5
 
 

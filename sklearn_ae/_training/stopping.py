@@ -5,8 +5,7 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
-# A plateau of a third of the patience cuts the learning rate to this share (measured:
-# benchmarks/defaults.py).
+# A plateau of a third of the patience cuts the learning rate to this share.
 RATE_CUT = 0.3
 
 
