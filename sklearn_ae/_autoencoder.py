@@ -47,7 +47,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         A callable ``params -> torch.optim.Optimizer`` sets its own rate and decay, as in
         ``functools.partial(torch.optim.RMSprop, lr=1e-4)``.
     learning_rate_init : float, default=3e-3
-        Learning rate at the start; it is cut to 0.3 of itself after `n_iter_no_change` / 3 epochs
+        Learning rate at the start; it is halved after each `n_iter_no_change` / 3 epochs
         without progress, unless `callbacks` has a ``skorch.callbacks.LRScheduler``.
     weight_decay : float, default=0.0
         As in torch's optimizers.
@@ -63,7 +63,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         weights to keep, and nothing guards against PCA being better.
     validation_fraction : float, default=0.1
         Share of the rows that are held out.
-    n_iter_no_change : int, default=15
+    n_iter_no_change : int, default=25
         Epochs without progress after which training stops.
     tol : float, default=1e-4
         Progress is a lower loss by more than `tol` times the best one.
@@ -163,7 +163,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         max_iter: int = 200,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 15,
+        n_iter_no_change: int = 25,
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: list | None = None,

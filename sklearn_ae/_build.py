@@ -35,14 +35,20 @@ class Start:
         The linear path.
     residual : float
         Root mean square of what PCA leaves: the unit of the corrections.
-    row_bounds, code_bounds : tuple of two arrays
-        Bounds of the columns of the training rows, and of PCA's codes of them.
+    row_bounds : tuple of two arrays
+        Least and greatest value of each column.
+    row_radius : float
+        Distance from the mean up to which rows are ordinary.
+    code_middle, code_radius : ndarray of shape (n_components,)
+        Middle of the ordinary codes, and how far from it they lie.
     """
 
     pca: PrincipalComponents
     residual: float
     row_bounds: tuple
-    code_bounds: tuple
+    row_radius: float
+    code_middle: np.ndarray
+    code_radius: np.ndarray
 
 
 def hidden_sizes(value: Any) -> tuple[int, ...]:
@@ -159,18 +165,23 @@ def build_network(
     # In whitened units, each code moves as far as one residual moves the code of least variance.
     step = unit * min(start.residual / smallest, 1.0)
     ones = torch.ones(n_features, dtype=torch.float32)
-    rows, codes = _widened(*start.row_bounds), _widened(*start.code_bounds)
-    return Autoencoder(
-        Corrected(pca.encoder, encoder, ones, step, *rows, Fade(*codes), encodes=True),
-        Corrected(pca.decoder, decoder, unit, start.residual * ones, *codes, Fade(*codes)),
+    low, high, mean, row_radius, middle, radius = (
+        torch.as_tensor(values, dtype=torch.float32, device="cpu")
+        for values in (
+            *start.row_bounds,
+            start.pca.mean,
+            start.row_radius,
+            start.code_middle,
+            start.code_radius,
+        )
     )
-
-
-def _widened(low: Any, high: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Widen bounds by half their distance on either side."""
-    low, high = (torch.as_tensor(b, dtype=torch.float32) for b in (low, high))
     margin = (high - low) / 2
-    return low - margin, high + margin
+    rows = (low - margin, high + margin, Fade(mean, row_radius))
+    codes = (middle - radius, middle + radius, Fade(middle, radius, torch.inf))
+    return Autoencoder(
+        Corrected(pca.encoder, encoder, ones, step, *rows),
+        Corrected(pca.decoder, decoder, unit, start.residual * ones, *codes),
+    )
 
 
 def build_loss(value: Any, residual: float, scaling: Scaling) -> nn.Module:

@@ -19,8 +19,9 @@ from torch import nn
 
 from sklearn_ae import _build as build
 from sklearn_ae._initialization import (
-    code_bounds,
     full_pca,
+    ordinary_codes,
+    ordinary_rows,
     principal_components,
     solve_decoder,
     widen_features,
@@ -43,10 +44,11 @@ from sklearn_ae.modules import Autoencoder, Corrected
 SMALLEST_RESIDUAL = 1e-5
 # Groups of validation rows whose losses are compared, to know the sampling error of their mean.
 N_GROUPS = 32
-# How sure it must be that the network beats PCA on new rows: with fewer rows than groups, the best
-# of many epochs is more often the luckiest.
+# How sure it must be that the network beats PCA on new rows: on fewer rows than FEW, the best of
+# many epochs is more often the luckiest.
 CONFIDENCE = 0.95
-CONFIDENCE_OF_FEW = 0.99
+FEW = 10
+CONFIDENCE_OF_FEW = 0.999
 # Without validation rows: weights with more than so many times the loss of the start are spoiled.
 SPOILED = 2.0
 # Larger values of a group are counted as this quantile of the groups.
@@ -158,7 +160,8 @@ def _start(estimator, train, valid, scaling, seed):
         components,
         max(residual, SMALLEST_RESIDUAL),
         (scaling.low, scaling.high),
-        code_bounds(pca.encoder, train),
+        ordinary_rows(train, components.mean),
+        *ordinary_codes(train, pca.encoder),
     )
     return start, pca
 
@@ -286,6 +289,9 @@ def _explained(error: float, total: float) -> float:
 def _beats_pca(net: ReconstructionNet, pca: Autoencoder, train: Rows, valid: Rows) -> bool:
     """Tell whether the network beats PCA on the validation rows by more than sampling error.
 
+    It must have the lower loss in total, and relative to both losses a lower one in most groups of
+    rows, by a t-test: the total alone hangs on the few rows that PCA rebuilds worst.
+
     What it has to beat is PCA on all rows, not the PCA that the validation rows were kept from.
     With an excess error that falls as 1 / rows, that one is better by half the gap between its
     errors on validation and on training rows, times the share of the validation rows.
@@ -298,12 +304,15 @@ def _beats_pca(net: ReconstructionNet, pca: Autoencoder, train: Rows, valid: Row
     )
     # One row far out would hide what happens to all others: large losses and gains count, but not
     # in full.
-    gain = _capped(theirs - ours)
     gap = max(_capped(theirs).mean() - net.mean_loss(train, pca), 0.0)
     handicap = gap / 2 * len(valid) / (len(train) + len(valid))
+    if not _capped(theirs - ours).mean() > handicap:
+        return False
+    theirs *= 1 - handicap / theirs.mean()
+    gain = (theirs - ours) / (np.abs(theirs) + np.abs(ours) + np.finfo(float).tiny)
     deviation = gain.std(ddof=1) / math.sqrt(len(gain))
-    confidence = CONFIDENCE if len(gain) == N_GROUPS else CONFIDENCE_OF_FEW
-    return bool(gain.mean() - handicap > stats.t.ppf(confidence, len(gain) - 1) * deviation)
+    confidence = CONFIDENCE if len(gain) >= FEW else CONFIDENCE_OF_FEW
+    return bool(gain.mean() > stats.t.ppf(confidence, len(gain) - 1) * deviation)
 
 
 def _capped(values: np.ndarray) -> np.ndarray:

@@ -16,8 +16,13 @@ from sklearn_ae._training.scaling import Scaling
 # Up to this many rows or columns an exact eigendecomposition is cheap; beyond, randomized (as
 # scikit-learn's PCA decides).
 EXACT_SIZE = 1000
-# Share of the codes that lie below the upper bound of what is ordinary, and above the lower one.
+# Share of the codes that lie below the upper side of the box that gives each component its width,
+# and above the lower one.
 WITHIN = 0.99
+# A correction is trusted up to REACH times as far out as so many training rows lie (of few rows, a
+# tenth): what a network does beyond the rows that it has seen is anybody's guess.
+ROWS_TO_LEARN = 10
+REACH = 2.0
 
 
 @dataclass
@@ -147,12 +152,28 @@ def _of_rows(rows, mean, n):
     return values, np.where(known, directions / np.where(known, norms, 1), 0)
 
 
+def ordinary_rows(rows: Rows, mean: np.ndarray) -> float:
+    """Return up to which distance from the mean rows are ordinary."""
+    centre = torch.from_numpy(mean.astype(np.float32)).to(rows.device)
+    distances = [torch.linalg.vector_norm(block - centre, dim=1).cpu() for block in blocks(rows)]
+    return REACH * _reached(torch.cat(distances).numpy())
+
+
 @torch.no_grad()
-def code_bounds(encoder: nn.Module, rows: Rows) -> tuple[torch.Tensor, ...]:
-    """Return between which values nearly all codes of the rows lie, each component, on the CPU."""
+def ordinary_codes(rows: Rows, encoder: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle and the half widths of the box in which codes are ordinary."""
     codes = np.concatenate([encoder(block).cpu().numpy() for block in blocks(rows)])
     low, high = np.quantile(codes, [1 - WITHIN, WITHIN], axis=0)
-    return tuple(torch.from_numpy(bound.astype(np.float32)) for bound in (low, high))
+    middle, radius = (low + high) / 2, (high - low) / 2
+    # A component without variance has no outside.
+    distances = np.abs(codes - middle) / np.where(radius > 0, radius, np.inf)
+    return middle, REACH * max(_reached(distances.max(axis=1)), 1.0) * radius
+
+
+def _reached(distances: np.ndarray) -> float:
+    """Return the distance that enough rows reach to learn from them."""
+    n = min(max(len(distances) // 10, 1), ROWS_TO_LEARN)
+    return float(np.partition(distances, -n)[-n])
 
 
 # Gain of random features: as drawn for training they are nearly linear.
@@ -176,7 +197,8 @@ def widen_features(correction: nn.Sequential) -> None:
 
 
 # Ridge penalties that the closed form tries, relative to the largest eigenvalue of the features.
-PENALTIES = 10.0 ** np.arange(-8, 1)
+# Smaller ones fit a few rows of heavy tails, and miss the next such row by far more than PCA does.
+PENALTIES = 10.0 ** np.arange(-5, 1)
 
 
 @torch.no_grad()

@@ -12,8 +12,9 @@ from sklearn_ae import _initialization as initialization
 from sklearn_ae._build import linear_autoencoder
 from sklearn_ae._initialization import (
     EXACT_SIZE,
-    code_bounds,
     full_pca,
+    ordinary_codes,
+    ordinary_rows,
     principal_components,
     solve_decoder,
 )
@@ -156,14 +157,30 @@ def test_full_pca_with_more_components_than_directions(container):
     assert (found.deviations[4:] == 0).all()
 
 
-def test_code_bounds():
-    rows, _, X = scaled(make_data((200, 10)))
+@pytest.mark.parametrize("n_rows", [30, 400])
+def test_ordinary_rows_and_codes(n_rows):
+    """Ten rows, or a tenth of few, lie as far out as two thirds of what is ordinary."""
+    rows, _, X = scaled(make_data((n_rows, 10)))
     pca = principal_components(rows, 3, 0)
-    low, high = code_bounds(linear_autoencoder(pca).encoder, rows)
+    nth = -min(10, n_rows // 10)
+    expected = 1.5 * np.sort(np.linalg.norm(X - pca.mean, axis=1))[nth]
+    assert ordinary_rows(rows, pca.mean) == pytest.approx(expected, rel=1e-5)
+    middle, radius = ordinary_codes(rows, linear_autoencoder(pca).encoder)
     codes = (X - pca.mean) @ pca.components.T
-    np.testing.assert_allclose(
-        np.stack([low, high]), np.quantile(codes, [0.01, 0.99], axis=0), atol=1e-5
-    )
+    low, high = np.quantile(codes, [0.01, 0.99], axis=0)
+    np.testing.assert_allclose(middle, (low + high) / 2, atol=1e-5)
+    distances = np.abs((codes - middle) / ((high - low) / 2)).max(axis=1)
+    expected = 1.5 * max(np.sort(distances)[nth], 1) * (high - low) / 2
+    np.testing.assert_allclose(radius, expected, rtol=1e-4)
+
+
+def test_ordinary_codes_of_a_component_without_variance():
+    rows, *_ = scaled(np.outer(np.arange(20.0), [1.0, 2.0]))
+    encoder = linear_autoencoder(principal_components(rows, 4, 0)).encoder
+    middle, radius = ordinary_codes(rows, encoder)
+    assert np.isfinite(middle).all()
+    assert radius[0] > 0
+    assert (radius[2:] == 0).all()
 
 
 def curved(n_rows=300, noise=0.05, seed=0):
@@ -182,10 +199,12 @@ def start_at_pca(X, n_train=250, hidden=20, seed=0):
     linear = linear_autoencoder(pca)
     generator = torch.Generator().manual_seed(seed)
     correction = dense(1, (hidden,), X.shape[1], nn.Tanh, generator, zero_last=True)
-    low, high = code_bounds(linear.encoder, train)
+    middle, radius = (torch.from_numpy(v).float() for v in ordinary_codes(train, linear.encoder))
     ones = torch.ones(X.shape[1])
     unit = torch.from_numpy(pca.deviations).float()
-    decoder = Corrected(linear.decoder, correction, unit, 0.3 * ones, low, high)
+    decoder = Corrected(
+        linear.decoder, correction, unit, 0.3 * ones, middle - radius, middle + radius
+    )
     return Autoencoder(linear.encoder, decoder), train, valid
 
 

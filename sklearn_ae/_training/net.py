@@ -9,7 +9,7 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import nn
 
 from sklearn_ae._training.rows import Batches, Rows, block_size
-from sklearn_ae._training.stopping import StopTraining
+from sklearn_ae._training.stopping import KeepBest, StopTraining
 
 
 class ReconstructionNet(NeuralNet):
@@ -150,6 +150,10 @@ class ReconstructionNet(NeuralNet):
             if method_name not in ("on_epoch_end", "on_batch_end"):
                 raise
             raise StopTraining from interrupt
+        if method_name == "on_epoch_end":
+            # Not from the callback itself: those after it, loggers, see the last epoch too.
+            if any(isinstance(c, KeepBest) and c.finished for _, c in self.callbacks_):
+                raise StopTraining
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
         """Train, and let Ctrl-C through: the estimator says what became of it."""

@@ -6,7 +6,7 @@ from typing import Any
 from skorch.callbacks import Callback
 
 # A plateau of a third of the patience cuts the learning rate to this share.
-RATE_CUT = 0.3
+RATE_CUT = 0.5
 
 
 class StopTraining(KeyboardInterrupt):
@@ -45,6 +45,11 @@ class KeepBest(Callback):
         self.tol = tol
         self.cut_rate = cut_rate
 
+    @property
+    def finished(self) -> bool:
+        """Whether training has to stop once every callback has seen the epoch."""
+        return self.diverged_ or self.stopped_
+
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Take the weights at the start as the best so far."""
         valid = X[1]
@@ -61,7 +66,7 @@ class KeepBest(Callback):
         losses = net.history[-1]
         if not math.isfinite(losses["train_loss"]) or not math.isfinite(losses[self.monitor]):
             self.diverged_ = True
-            raise StopTraining
+            return
         loss, previous_best = losses[self.monitor], self.best_loss_
         if loss < previous_best:
             self.best_loss_, self.best_epoch_ = loss, self._epoch
@@ -73,7 +78,7 @@ class KeepBest(Callback):
         self._uncut += 1
         if self._idle >= self.n_iter_no_change:
             self.stopped_ = True
-            raise StopTraining
+            return
         if self.cut_rate and self._uncut >= max(self.n_iter_no_change // 3, 1):
             self._uncut = 0
             for group in net.optimizer_.param_groups:

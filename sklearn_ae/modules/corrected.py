@@ -7,10 +7,10 @@ from torch import nn
 class Corrected(nn.Module):
     """A linear map plus a correction in units of its own.
 
-    ``forward(x) = linear(x) + output_scale * correction(clamp(x, low, high) / input_scale)``
+    ``forward(x) = linear(x) + fade(x) * output_scale * correction(seen)``, where
+    ``seen = clamp(x, low, high) / input_scale``
 
-    Beyond the bounds the correction stays what it is there, and with `fade` it goes to zero, so
-    that far away the map is linear.
+    Beyond the bounds the correction stays what it is there, and where it fades the map is linear.
 
     Parameters
     ----------
@@ -25,9 +25,7 @@ class Corrected(nn.Module):
     low, high : Tensor of shape (n_inputs,)
         Bounds of the inputs that the correction sees.
     fade : Fade or None
-        Weighs the correction by the codes: the outputs of `linear` with `encodes`, else the inputs.
-    encodes : bool, default=False
-        Whether the outputs are codes.
+        Weighs the correction by how far out the input lies; None does not.
 
     Notes
     -----
@@ -48,11 +46,9 @@ class Corrected(nn.Module):
         low: torch.Tensor,
         high: torch.Tensor,
         fade: nn.Module | None = None,
-        encodes: bool = False,
     ):
         super().__init__()
         self.fade = fade
-        self.encodes = encodes
         self.linear = linear
         self.correction = correction
         self.register_buffer("input_scale", input_scale)
@@ -71,38 +67,43 @@ class Corrected(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(*, n_inputs)`` to ``(*, n_outputs)``."""
-        linear = self.linear(x)
         corrected = self.output_scale * self.correction(self.bounded(x))
         if self.fade is not None:
-            corrected = self.fade(linear if self.encodes else x) * corrected
-        return linear + corrected
+            corrected = self.fade(x) * corrected
+        return self.linear(x) + corrected
 
 
 class Fade(nn.Module):
-    """Weight of a correction by how far a code lies outside the codes of the training rows.
+    """Weight of a correction by how far out its input lies.
 
-    1 up to the bounds, 0 from twice as far from their middle, linear between.
+    The distance is ``norm((x - middle) / radius)``; the weight is 1 up to a distance of 1, 0 from a
+    distance of 2, linear between.
 
     Parameters
     ----------
-    low, high : Tensor of shape (n_components,)
-        Bounds of the codes.
+    middle : Tensor of shape (n_inputs,)
+        Where the distance is zero.
+    radius : Tensor of shape (n_inputs,) or ()
+        Unit of the distance. An input whose radius is 0 does not count.
+    order : float, default=2
+        Of the norm: 2 for a ball, infinity for a box.
     """
 
     middle: torch.Tensor
     radius: torch.Tensor
 
-    def __init__(self, low: torch.Tensor, high: torch.Tensor):
+    def __init__(self, middle: torch.Tensor, radius: torch.Tensor, order: float = 2):
         super().__init__()
-        self.register_buffer("middle", (low + high) / 2)
-        # A component without variance has no outside.
-        radius = (high - low) / 2
+        self.order = order
+        self.register_buffer("middle", middle)
         self.register_buffer("radius", torch.where(radius > 0, radius, torch.inf))
 
-    def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        """Map ``(*, n_components)`` to weights ``(*, 1)``."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(*, n_inputs)`` to weights ``(*, 1)``."""
         with torch.no_grad():
-            distance = ((codes - self.middle) / self.radius).abs().amax(-1, keepdim=True)
+            distance = torch.linalg.vector_norm(
+                (x - self.middle) / self.radius, self.order, dim=-1, keepdim=True
+            )
             return (2 - distance).clamp_(0, 1)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae.modules import Corrected, Gate, dense
+from sklearn_ae.modules import Corrected, Fade, Gate, dense
 
 
 def generator(seed=0):
@@ -60,6 +60,27 @@ def test_correction_is_bounded_by_its_largest_value_inside():
     torch.testing.assert_close(
         module.correction(module.bounded(far)), module.correction(module.bounded(inside))
     )
+
+
+def test_fade_weighs_by_distance():
+    ball = Fade(torch.tensor([1.0, 0.0]), torch.tensor(2.0))
+    x = torch.tensor([[1.0, 2.0], [1.0, -3.0], [4.0, 4.0], [1e30, -1e38]])
+    torch.testing.assert_close(ball(x), torch.tensor([[1.0], [0.5], [0.0], [0.0]]))
+    box = Fade(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0]), torch.inf)
+    torch.testing.assert_close(
+        box(torch.tensor([[2.0, 9.0], [2.25, 0.0], [0.0, 1.0]])), torch.tensor([[1.0], [0.75], [1]])
+    )
+
+
+def test_is_the_linear_map_where_the_correction_fades():
+    module = make_corrected()
+    module.fade = Fade(torch.zeros(3), torch.tensor(2.0))
+    x = torch.randn(50, 3, generator=generator(2))
+    x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    assert torch.equal(module(1e3 * x), module.linear(1e3 * x))
+    plain = make_corrected()
+    torch.testing.assert_close(module(2 * x), plain(2 * x))
+    torch.testing.assert_close(module(3 * x), (plain(3 * x) + plain.linear(3 * x)) / 2)
 
 
 def test_all_parts_get_gradients():

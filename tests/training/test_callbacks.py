@@ -153,6 +153,13 @@ def test_print_log(X, capsys):
     assert "valid_loss" in out
 
 
+def test_loggers_see_the_epoch_that_training_stops_after(X, capsys):
+    model = make(verbose=1, max_iter=50, n_iter_no_change=1, tol=0.5).fit(X)
+    assert model.n_iter_ < 50
+    first_words = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert sum(word.isdigit() for word in first_words) == model.n_iter_
+
+
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_silent_by_default(cls, X, capsys):
     make(cls).fit(X)

@@ -45,12 +45,10 @@ def train(losses, start=10.0, valid=True, key="valid_loss", **params):
         net.history.record("train_loss", loss if key == "train_loss" else 1.0)
         net.history.record("valid_loss", loss)
         net.set_weight(epoch)
-        try:
-            keeper.on_epoch_end(net)
-        except StopTraining:
+        keeper.on_epoch_end(net)
+        rates.append(net.rate())
+        if keeper.finished:
             break
-        finally:
-            rates.append(net.rate())
     return net, keeper, rates
 
 
