@@ -71,7 +71,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
-    max_iter : int, default=200
+    max_iter : int, default=140
         Most epochs. 0 solves the decoder's correction in closed form and does not train.
     early_stopping : bool, default=True
         Whether to hold rows out, to choose by their error: when to stop, which weights to keep,
@@ -179,7 +179,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
         shuffle: bool = True,
-        max_iter: int = 200,
+        max_iter: int = 140,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 25,

@@ -136,7 +136,7 @@ def _fit(estimator, X, seed, device, previous):
     with threads_for(6 * n_weights * net.batch_size, device):
         keeper = _train(net, estimator.max_iter, train, valid)
     if previous is None:
-        _solve(net, train, valid)
+        _solve(net, train, valid, at_start=keeper.best_epoch_ == 0)
     fit = Fit(net, scaling, keeper)
     if valid is None:
         return fit
@@ -245,8 +245,11 @@ def _spoiled(net, train, start):
     return not kept <= SPOILED * before
 
 
-def _solve(net, train, valid):
-    """Solve the decoder in closed form, where it can be and where that helps."""
+def _solve(net, train, valid, *, at_start):
+    """Solve the decoder in closed form, where it can be and where that helps.
+
+    Where training found nothing better than the start, its hidden layers are as they were drawn.
+    """
     network = net.module_
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_dense):
         return
@@ -256,7 +259,7 @@ def _solve(net, train, valid):
         valid = train.part(n_train, len(train)) if n_train < len(train) else train
         train = train.part(0, n_train)
     solved = copy.deepcopy(network)
-    if not len(net.history):
+    if at_start:
         widen_features(solved.decoder.correction)
     solve_decoder(solved, train, valid)
     if net.mean_loss(valid, solved) < net.mean_loss(valid, network):
