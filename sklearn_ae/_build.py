@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae import corruption as noise
@@ -36,7 +37,7 @@ class Start:
     residual : float
         Root mean square of what PCA leaves: the unit of the corrections.
     row_bounds : tuple of two arrays
-        Least and greatest value of each column.
+        Least and greatest value of each column, of all rows.
     row_radius : float
         Distance from the mean up to which rows are ordinary.
     code_middle, code_radius : ndarray of shape (n_components,)
@@ -161,22 +162,14 @@ def build_network(
     deviations = start.pca.deviations
     found = deviations > 1e-6 * deviations.max()
     smallest = deviations[found].min() if found.any() else start.residual
-    unit = torch.from_numpy(np.where(found, deviations, smallest).astype(np.float32))
+    unit = _float32(np.where(found, deviations, smallest))
     # In whitened units, each code moves as far as one residual moves the code of least variance.
     step = unit * min(start.residual / smallest, 1.0)
     ones = torch.ones(n_features, dtype=torch.float32)
-    low, high, mean, row_radius, middle, radius = (
-        torch.as_tensor(values, dtype=torch.float32, device="cpu")
-        for values in (
-            *start.row_bounds,
-            start.pca.mean,
-            start.row_radius,
-            start.code_middle,
-            start.code_radius,
-        )
-    )
+    low, high = map(_float32, start.row_bounds)
     margin = (high - low) / 2
-    rows = (low - margin, high + margin, Fade(mean, row_radius))
+    rows = (low - margin, high + margin, Fade(_float32(start.pca.mean), _float32(start.row_radius)))
+    middle, radius = _float32(start.code_middle), _float32(start.code_radius)
     codes = (middle - radius, middle + radius, Fade(middle, radius, torch.inf))
     return Autoencoder(
         Corrected(pca.encoder, encoder, ones, step, *rows),
@@ -184,12 +177,53 @@ def build_network(
     )
 
 
+def _float32(values: Any) -> torch.Tensor:
+    return torch.as_tensor(values, dtype=torch.float32, device="cpu")
+
+
 def build_loss(value: Any, residual: float, scaling: Scaling) -> nn.Module:
-    """Make the criterion from the parameter `loss`."""
+    """Make the criterion from the parameter `loss`.
+
+    Raises
+    ------
+    ValueError
+        If a user's loss fails on rows, or does not return a scalar.
+    """
     if isinstance(value, str):
         return LOSSES[value](residual)
     shift = torch.from_numpy(scaling.shift.astype(np.float32))
-    return OriginalUnits(copy.deepcopy(value), shift, scaling.scale)
+    criterion = OriginalUnits(copy.deepcopy(value), shift, scaling.scale).cpu()
+    mean_rows = torch.zeros(2, len(shift), device="cpu", dtype=torch.float32)
+    wanted = f"loss={value!r} must return a scalar tensor for (prediction, target)"
+    try:
+        found = criterion(mean_rows, mean_rows)
+    except Exception as error:
+        raise ValueError(f"{wanted}; it failed on {tuple(mean_rows.shape)}: {error}") from error
+    if not isinstance(found, torch.Tensor) or found.ndim:
+        shape = f"shape {tuple(found.shape)}" if hasattr(found, "shape") else type(found).__name__
+        raise ValueError(f"{wanted}; it returned {shape}.")
+    return criterion
+
+
+def copy_callbacks(callbacks: list | None) -> list:
+    """Copy the parameter `callbacks`, so that no fit shares one.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not skorch's.
+    """
+    for callback in callbacks or []:
+        named = isinstance(callback, tuple) and len(callback) == 2
+        found = callback[1] if named else callback
+        if not (
+            isinstance(found, Callback) or (isinstance(found, type) and issubclass(found, Callback))
+        ):
+            raise ValueError(
+                f"callbacks={callbacks!r} must contain instances or classes of "
+                f"skorch.callbacks.Callback, or pairs (name, callback); got {callback!r}."
+            )
+    return copy.deepcopy(callbacks or [])
 
 
 def make_optimizer(
@@ -217,6 +251,11 @@ def make_optimizer(
         )
     else:
         made = optimizer(groups)
+        if not isinstance(made, torch.optim.Optimizer):
+            raise ValueError(
+                f"optimizer={optimizer!r} must return a torch.optim.Optimizer, got "
+                f"{type(made).__name__}."
+            )
     for group in made.param_groups[1:]:
         group["lr"] *= min(unit, 1.0)
     return made

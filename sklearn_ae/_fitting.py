@@ -44,8 +44,8 @@ from sklearn_ae.modules import Autoencoder, Corrected
 SMALLEST_RESIDUAL = 1e-5
 # Groups of validation rows whose losses are compared, to know the sampling error of their mean.
 N_GROUPS = 32
-# How sure it must be that the network beats PCA on new rows: on fewer rows than FEW, the best of
-# many epochs is more often the luckiest.
+# How sure it must be that the network beats PCA on new rows: on fewer groups than FEW, the best
+# of many epochs is more often the luckiest.
 CONFIDENCE = 0.95
 FEW = 10
 CONFIDENCE_OF_FEW = 0.999
@@ -179,7 +179,7 @@ def _make_net(estimator, network, scaling, unit, n_train, generator, device, see
     batch_size = estimator.batch_size
     if batch_size == "auto":
         batch_size = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, n_train // LEAST_BATCHES))
-    callbacks = copy.deepcopy(estimator.callbacks or [])
+    callbacks = build.copy_callbacks(estimator.callbacks)
     scheduled = any(isinstance(c[1] if isinstance(c, tuple) else c, LRScheduler) for c in callbacks)
     keeper = KeepBest(
         "valid_loss" if estimator.early_stopping else "train_loss",
@@ -292,8 +292,8 @@ def _explained(error: float, total: float) -> float:
 def _beats_pca(net: ReconstructionNet, pca: Autoencoder, train: Rows, valid: Rows) -> bool:
     """Tell whether the network beats PCA on the validation rows by more than sampling error.
 
-    It must have the lower loss in total, and relative to both losses a lower one in most groups of
-    rows, by a t-test: the total alone hangs on the few rows that PCA rebuilds worst.
+    It must have the lower loss in total, and by a t-test over groups of rows a gain relative to
+    both losses: the total alone hangs on the few rows that PCA rebuilds worst.
 
     What it has to beat is PCA on all rows, not the PCA that the validation rows were kept from.
     With an excess error that falls as 1 / rows, that one is better by half the gap between its
