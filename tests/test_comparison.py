@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits, load_iris
 from sklearn.decomposition import PCA
@@ -52,7 +53,6 @@ def iris():
 
 
 def test_held_out_rows_change_nothing_that_is_fitted():
-    pd = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {"row": np.arange(80.0), "x": rng.normal(size=80), "c": rng.choice(["a", "b"], size=80)}
@@ -106,7 +106,6 @@ def test_a_class_of_one_row_is_no_error(iris, methods):
 
 
 def test_wide_and_unseen_categories_stay_within_bounds(methods):
-    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"id": [f"row {i}" for i in range(400)], "x": np.arange(400.0)})
     split = split_table(frame)
     assert split.X_train.shape[1] == split.X_test.shape[1] == MAX_CATEGORIES + 1

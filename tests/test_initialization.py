@@ -20,7 +20,7 @@ from sklearn_ae._initialization import (
 )
 from sklearn_ae._training.rows import DenseRows
 from sklearn_ae._training.scaling import scale_rows
-from sklearn_ae.modules import Autoencoder, Corrected, dense
+from sklearn_ae.modules import Autoencoder, Corrected, Fade, dense
 
 CPU = torch.device("cpu")
 SHAPES = {
@@ -202,8 +202,9 @@ def start_at_pca(X, n_train=250, hidden=20, seed=0):
     middle, radius = (torch.from_numpy(v).float() for v in ordinary_codes(train, linear.encoder))
     ones = torch.ones(X.shape[1])
     unit = torch.from_numpy(pca.deviations).float()
+    nowhere = Fade(middle, torch.full_like(radius, torch.inf))
     decoder = Corrected(
-        linear.decoder, correction, unit, 0.3 * ones, middle - radius, middle + radius
+        linear.decoder, correction, unit, 0.3 * ones, middle - radius, middle + radius, nowhere
     )
     return Autoencoder(linear.encoder, decoder), train, valid
 

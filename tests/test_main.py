@@ -66,7 +66,6 @@ def no_work(monkeypatch):
 
 @pytest.fixture
 def iris_csv(tmp_path):
-    pytest.importorskip("pandas")
     frame = load_iris(as_frame=True).frame
     frame["colour"] = np.where(np.arange(150) % 3, "red", "blue")
     frame["big"] = frame["target"] > 1
@@ -181,7 +180,6 @@ def test_pca_is_saved_where_no_network_is_better(monkeypatch, capsys, iris_csv, 
 @pytest.mark.parametrize("target", [[], ["--target", "target"]])
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".PDF"])
 def test_the_figure_is_drawn(capsys, quick, iris_csv, tmp_path, target, suffix):
-    pytest.importorskip("matplotlib")
     path = tmp_path / f"comparison{suffix}"
     status, out, _ = run(capsys, iris_csv, *target, "--components", "1", "3", "--figure", str(path))
     assert status == 0
@@ -191,7 +189,6 @@ def test_the_figure_is_drawn(capsys, quick, iris_csv, tmp_path, target, suffix):
 
 @pytest.mark.parametrize("score_label", [None, "accuracy"])
 def test_the_figure_shows_every_number(score_label):
-    pytest.importorskip("matplotlib")
     from sklearn_ae._comparison_figure import comparison_figure
 
     rng = np.random.default_rng(0)
@@ -237,7 +234,6 @@ def test_the_figure_shows_every_number(score_label):
 def test_errors_are_one_line_and_come_first(
     capsys, no_work, monkeypatch, tmp_path, iris_csv, argv, message
 ):
-    pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     status, out, err = run(capsys, *(iris_csv if arg == "IRIS" else arg for arg in argv))

@@ -2,11 +2,10 @@ import gzip
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sklearn_ae._tables import MAX_CATEGORIES, InputError, digits_table, read_table
-
-pd = pytest.importorskip("pandas")
 
 
 @pytest.fixture
@@ -25,7 +24,6 @@ def frame():
 
 def write(frame, path, **params):
     if path.suffix in {".parquet", ".pq"}:
-        pytest.importorskip("pyarrow")
         frame.to_parquet(path)
     else:
         frame.to_csv(path, **{"index": False, **params})

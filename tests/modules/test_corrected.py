@@ -11,7 +11,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def make_corrected(correction=None):
+def make_corrected(correction=None, fade=None):
     if correction is None:
         correction = dense(3, (8,), 2, nn.Tanh, generator())
     return Corrected(
@@ -21,6 +21,7 @@ def make_corrected(correction=None):
         torch.tensor([0.1, 3.0]),
         torch.tensor([-1.0, -2.0, 0.0]),
         torch.tensor([1.0, 2.0, 5.0]),
+        fade or Fade(torch.zeros(3), torch.tensor(torch.inf)),
     )
 
 
@@ -73,8 +74,7 @@ def test_fade_weighs_by_distance():
 
 
 def test_is_the_linear_map_where_the_correction_fades():
-    module = make_corrected()
-    module.fade = Fade(torch.zeros(3), torch.tensor(2.0))
+    module = make_corrected(fade=Fade(torch.zeros(3), torch.tensor(2.0)))
     x = torch.randn(50, 3, generator=generator(2))
     x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
     assert torch.equal(module(1e3 * x), module.linear(1e3 * x))

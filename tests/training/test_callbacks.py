@@ -168,7 +168,6 @@ def test_silent_by_default(cls, X, capsys):
 
 
 def test_progress_bar(X, capsys):
-    pytest.importorskip("tqdm", reason="skorch's progress bar needs tqdm")
     from skorch.callbacks import ProgressBar
 
     estimator = make(callbacks=[ProgressBar(detect_notebook=False)], batch_size=24).fit(X)

@@ -8,13 +8,6 @@ from scipy import sparse
 from sklearn_ae._training import rows as rows_module
 from sklearn_ae._training.rows import Batches, DenseRows, SparseRows, blocks, place, row_blocks
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    ),
-]
 KINDS = ["dense", "sparse"]
 SHIFT, SCALE = np.array([0.5, 0.0, -1.0, 2.0]), 4.0
 
@@ -33,7 +26,6 @@ def make_rows(kind, n_rows, device="cpu"):
     return SparseRows(sparse.csr_matrix(matrix), SHIFT, SCALE, device), expected
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows(kind, device):
     rows, expected = make_rows(kind, 20, device)
