@@ -122,6 +122,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     start at the principal components, f and g at zero. Before the first step the network is PCA
     (Baldi and Hornik, 1989, show that a linear autoencoder can do no better). r is the root mean
     square of PCA's residual, so that the last percent of variance is as easy to learn as the first.
+    Far outside the training rows f and g fade to zero, and the network is linear.
 
     On the CPU, the same `random_state` gives the same bits.
 

@@ -265,7 +265,7 @@ def _moments(network, features, rows, mean, missed):
         # In float64: the smallest penalties lie below what float32 keeps of the products.
         h = features(decoder.bounded(codes)).double() - mean
         r = ((block - decoder(codes)) / decoder.output_scale).double() - missed
-        weight = torch.ones_like(h[:, :1]) if decoder.fade is None else decoder.fade(codes).double()
+        weight = decoder.fade(codes).double()
         wh, wr = weight * h, weight * r
         for i, part in enumerate((wh.sum(0), wr.sum(0), wh.T @ h, wh.T @ r, (wr * r).sum())):
             sums[i] = sums[i] + part

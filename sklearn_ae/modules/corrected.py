@@ -24,8 +24,8 @@ class Corrected(nn.Module):
         Size of the outputs that the correction has to give.
     low, high : Tensor of shape (n_inputs,)
         Bounds of the inputs that the correction sees.
-    fade : Fade or None
-        Weighs the correction by how far out the input lies; None does not.
+    fade : Fade
+        Weighs the correction by how far out the input lies.
 
     Notes
     -----
@@ -45,7 +45,7 @@ class Corrected(nn.Module):
         output_scale: torch.Tensor,
         low: torch.Tensor,
         high: torch.Tensor,
-        fade: nn.Module | None = None,
+        fade: nn.Module,
     ):
         super().__init__()
         self.fade = fade
@@ -68,9 +68,7 @@ class Corrected(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(*, n_inputs)`` to ``(*, n_outputs)``."""
         corrected = self.output_scale * self.correction(self.bounded(x))
-        if self.fade is not None:
-            corrected = self.fade(x) * corrected
-        return self.linear(x) + corrected
+        return self.linear(x) + self.fade(x) * corrected
 
 
 class Fade(nn.Module):
