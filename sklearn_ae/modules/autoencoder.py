@@ -13,12 +13,15 @@ class Autoencoder(nn.Module):
         Maps rows ``(n, n_features)`` to codes ``(n, n_components)``.
     decoder : nn.Module
         Maps codes back to rows.
+    head : nn.Module or None, default=None
+        Maps codes to one logit a cell: whether the cell was corrupted. For training alone.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module | None = None):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.head = head
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Rebuild the rows ``(n, n_features)`` through their codes."""

@@ -57,17 +57,18 @@ class Corrected(nn.Module):
         self.register_buffer("high", high)
 
     @property
-    def is_dense(self) -> bool:
-        """Whether the correction is a dense network, whose last layer can be solved for."""
-        return isinstance(self.correction, nn.Sequential)
+    def is_solvable(self) -> bool:
+        """Whether the last layer of the correction is linear, and so can be solved for."""
+        layers = self.correction
+        return isinstance(layers, nn.Sequential) and isinstance(layers[-1], nn.Linear)
 
     def bounded(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the correction sees of ``x``."""
         return torch.clamp(x, self.low, self.high) / self.input_scale
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(*, n_inputs)`` to ``(*, n_outputs)``."""
-        corrected = self.output_scale * self.correction(self.bounded(x))
+    def forward(self, x: torch.Tensor, *masked: torch.Tensor) -> torch.Tensor:
+        """Map ``(*, n_inputs)`` to ``(*, n_outputs)``; the correction gets what else is given."""
+        corrected = self.output_scale * self.correction(self.bounded(x), *masked)
         return self.linear(x) + self.fade(x) * corrected
 
 

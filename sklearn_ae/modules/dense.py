@@ -1,11 +1,12 @@
 """Fully connected networks."""
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import nn
+
+from sklearn_ae.modules.weights import drawn, zero_
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
@@ -28,9 +29,6 @@ def dense(
     zero_last: bool = False,
 ) -> nn.Sequential:
     """Make a fully connected network with a linear last layer.
-
-    Weights and biases are drawn from ``U(-1 / sqrt(fan_in), 1 / sqrt(fan_in))``, which is what
-    ``nn.Linear`` draws, but from `generator`: the global one is left alone.
 
     Parameters
     ----------
@@ -59,14 +57,9 @@ def dense(
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise([n_inputs, *hidden_layer_sizes, n_outputs]):
-        layer = nn.utils.skip_init(nn.Linear, n_in, n_out, device="cpu", dtype=torch.float32)
-        bound = 1 / math.sqrt(n_in)
-        with torch.no_grad():
-            layer.weight.uniform_(-bound, bound, generator=generator)
-            layer.bias.uniform_(-bound, bound, generator=generator)
+        layer = drawn(nn.Linear, n_in, n_out, fan_in=n_in, generator=generator)
         layers += [layer, activation()]
     layers.pop()
     if zero_last:
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
+        zero_(layer)
     return nn.Sequential(*layers)

@@ -98,9 +98,9 @@ def test_bounds_and_scales_are_saved_with_the_weights():
     assert torch.equal(module(x), other(x))
 
 
-def test_only_a_dense_correction_is_called_dense():
-    assert make_corrected().is_dense
-    assert not make_corrected(Gate(nn.Linear(3, 2), 2)).is_dense
+def test_a_correction_with_a_linear_last_layer_is_solvable():
+    assert make_corrected().is_solvable
+    assert not make_corrected(Gate(nn.Linear(3, 2), 2)).is_solvable
 
 
 def test_gate_starts_at_zero_and_opens():

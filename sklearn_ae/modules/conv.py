@@ -1,0 +1,149 @@
+"""Convolutional networks between flat rows of pixels and codes."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import nn
+
+from sklearn_ae.modules.weights import drawn, zero_
+
+# Each layer halves the image. A kernel of twice the stride covers all pixels alike; an odd one
+# leaves the checkerboards of Odena, Dumoulin and Olah (Distill, 2016).
+KERNEL, STRIDE, PADDING = 4, 2, 1
+
+
+def halved_sizes(image_shape: tuple[int, int, int], n_layers: int) -> list[tuple[int, int]]:
+    """Return height and width before the first layer and after each of them.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left of the image to halve.
+    """
+    _, height, width = image_shape
+    if min(height, width) < STRIDE**n_layers:
+        least = STRIDE**n_layers
+        raise ValueError(
+            f"image_shape={image_shape!r} is too small for {n_layers} convolutional layers: each "
+            f"of them halves the image, which must be at least {least} pixels high and wide."
+        )
+    return [(height // STRIDE**i, width // STRIDE**i) for i in range(n_layers + 1)]
+
+
+def conv_encoder(
+    image_shape: tuple[int, int, int],
+    channels: Sequence[int],
+    n_outputs: int,
+    activation: Callable[[], nn.Module],
+    generator: torch.Generator,
+    *,
+    zero_last: bool = False,
+) -> nn.Sequential:
+    """Make strided convolutions, each followed by an activation, and a linear last layer.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Channels, height and width of the image that a row holds, in this order.
+    channels : sequence of int
+        Channels of the convolutions; each halves height and width.
+    n_outputs : int
+        Size of the code.
+    activation : callable
+        Makes the module that follows each convolution.
+    generator : torch.Generator
+        Source of the initial weights, on the CPU.
+    zero_last : bool, default=False
+        Start the last layer at zero.
+
+    Returns
+    -------
+    network : nn.Sequential
+        Maps ``(n, channels * height * width)`` to ``(n, n_outputs)``.
+
+    Raises
+    ------
+    ValueError
+        If the image is too small.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = conv_encoder((1, 9, 8), [4, 6], 2, torch.nn.ReLU, torch.Generator())
+    >>> network(torch.zeros(3, 72)).shape
+    torch.Size([3, 2])
+    """
+    size = halved_sizes(image_shape, len(channels))[-1]
+    layers: list[nn.Module] = [nn.Unflatten(1, image_shape)]
+    for n_in, n_out in pairwise([image_shape[0], *channels]):
+        fan_in = n_in * KERNEL**2
+        layers += [
+            drawn(
+                nn.Conv2d, n_in, n_out, KERNEL, STRIDE, PADDING, fan_in=fan_in, generator=generator
+            ),
+            activation(),
+        ]
+    n_flat = prod(size) * (channels[-1] if channels else image_shape[0])
+    last = drawn(nn.Linear, n_flat, n_outputs, fan_in=n_flat, generator=generator)
+    if zero_last:
+        zero_(last)
+    return nn.Sequential(*layers, nn.Flatten(), last)
+
+
+def conv_decoder(
+    n_inputs: int,
+    channels: Sequence[int],
+    image_shape: tuple[int, int, int],
+    activation: Callable[[], nn.Module],
+    generator: torch.Generator,
+    *,
+    zero_last: bool = False,
+) -> nn.Sequential:
+    """Make a linear layer to a small image, and transposed convolutions that double it.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Size of the code.
+    channels : sequence of int
+        Channels before each transposed convolution.
+    image_shape : tuple of int
+        Channels, height and width of the image that a row holds, in this order.
+    activation : callable
+        Makes the module that comes before each transposed convolution.
+    generator : torch.Generator
+        Source of the initial weights, on the CPU.
+    zero_last : bool, default=False
+        Start the last layer at zero.
+
+    Returns
+    -------
+    network : nn.Sequential
+        Maps ``(n, n_inputs)`` to ``(n, channels * height * width)``.
+
+    Raises
+    ------
+    ValueError
+        If the image is too small.
+    """
+    sizes = halved_sizes(image_shape, len(channels))[::-1]
+    small = ((channels[0] if channels else image_shape[0]), *sizes[0])
+    last = drawn(nn.Linear, n_inputs, prod(small), fan_in=n_inputs, generator=generator)
+    layers: list[nn.Module] = [last, nn.Unflatten(1, small)]
+    for (n_in, n_out), (height, width) in zip(
+        pairwise([*channels, image_shape[0]]), sizes[1:], strict=True
+    ):
+        last = drawn(
+            nn.ConvTranspose2d,
+            *(n_in, n_out, KERNEL, STRIDE, PADDING),
+            # An odd size comes out one short of it.
+            output_padding=(height % STRIDE, width % STRIDE),
+            fan_in=n_in * (KERNEL / STRIDE) ** 2,
+            generator=generator,
+        )
+        layers += [activation(), last]
+    if zero_last:
+        zero_(last)
+    return nn.Sequential(*layers, nn.Flatten())
