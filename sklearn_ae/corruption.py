@@ -70,6 +70,8 @@ class Masking:
         Probability that a cell is masked.
     mean : Tensor of shape (n_columns,)
         What a masked cell becomes.
+    groups : Tensor of shape (n_columns,) or None, default=None
+        Number of the group of each column; the cells of a group are masked together.
 
     Notes
     -----
@@ -82,13 +84,19 @@ class Masking:
     with Denoising Autoencoders", ICML 2008.
     """
 
-    def __init__(self, level: torch.Tensor, mean: torch.Tensor):
+    def __init__(self, level: torch.Tensor, mean: torch.Tensor, groups: torch.Tensor | None = None):
         self.level = level
         self.mean = mean
+        self.groups = groups
+        self.n_groups = 0 if groups is None else int(groups.max()) + 1
 
     def __call__(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Corrupt the rows ``x``."""
-        return torch.where(_cells(x, self.level, generator), self.mean, x)
+        if self.groups is None:
+            return torch.where(_cells(x, self.level, generator), self.mean, x)
+        size = (len(x), self.n_groups)
+        u = torch.rand(size, generator=generator, device=x.device, dtype=x.dtype)
+        return torch.where(u[:, self.groups] < self.level, self.mean, x)
 
 
 class SaltAndPepper:

@@ -1,4 +1,4 @@
-"""Reconstruction losses, in units of the residual that PCA leaves.
+"""Reconstruction losses, most of them in units of the residual that PCA leaves.
 
 Each is a module ``(prediction, target) -> scalar``. `unit` is the root mean square of PCA's
 residual, so that a squared error of 1 is as good as PCA, and that the size of the gradient does not
@@ -11,43 +11,98 @@ from torch.nn import functional as F
 
 # Where Huber's loss turns from quadratic to linear: the usual 95 % efficiency on normal residuals.
 HUBER_DELTA = 1.345
+# Probabilities are at least so far from 0 and 1, which float32 can still tell from them.
+SMALLEST = 1e-6
 
 
-class SquaredError(nn.Module):
+class CellLoss(nn.Module):
+    """A loss that is a mean over the cells, which can be weighted."""
+
+    def compare(
+        self, prediction: torch.Tensor, target: torch.Tensor, reduction: str
+    ) -> torch.Tensor:
+        """Compare two tensors of the same shape; `reduction` is torch's, "mean" or "none"."""
+        raise NotImplementedError
+
+    def forward(
+        self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the mean over the cells, each times its weight if there are weights."""
+        if weight is None:
+            return self.compare(prediction, target, "mean")
+        return (weight * self.compare(prediction, target, "none")).mean()
+
+
+class SquaredError(CellLoss):
     """Mean squared error, divided by the square of `unit`."""
 
     def __init__(self, unit: float):
         super().__init__()
-        self.weight = unit**-2
+        self.factor = unit**-2
 
-    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def compare(
+        self, prediction: torch.Tensor, target: torch.Tensor, reduction: str
+    ) -> torch.Tensor:
         """Compare two tensors of the same shape."""
-        return self.weight * F.mse_loss(prediction, target)
+        return self.factor * F.mse_loss(prediction, target, reduction=reduction)
 
 
-class AbsoluteError(nn.Module):
+class AbsoluteError(CellLoss):
     """Mean absolute error, divided by `unit`."""
 
     def __init__(self, unit: float):
         super().__init__()
-        self.weight = 1 / unit
+        self.factor = 1 / unit
 
-    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def compare(
+        self, prediction: torch.Tensor, target: torch.Tensor, reduction: str
+    ) -> torch.Tensor:
         """Compare two tensors of the same shape."""
-        return self.weight * F.l1_loss(prediction, target)
+        return self.factor * F.l1_loss(prediction, target, reduction=reduction)
 
 
-class Huber(nn.Module):
+class Huber(CellLoss):
     """Huber's loss: quadratic up to 1.345 units, linear beyond."""
 
     def __init__(self, unit: float):
         super().__init__()
         self.unit = unit
 
-    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def compare(
+        self, prediction: torch.Tensor, target: torch.Tensor, reduction: str
+    ) -> torch.Tensor:
         """Compare two tensors of the same shape."""
-        loss = F.huber_loss(prediction, target, delta=HUBER_DELTA * self.unit)
-        return loss / self.unit**2
+        delta = HUBER_DELTA * self.unit
+        return F.huber_loss(prediction, target, reduction=reduction, delta=delta) / self.unit**2
+
+
+class BinaryLogLoss(CellLoss):
+    """Cross-entropy, in nats a cell, of rows in [0, 1] that are centred and scaled.
+
+    Parameters
+    ----------
+    shift : Tensor of shape (n_columns,)
+        Where the columns lie.
+    scale : float
+        How wide they spread.
+    """
+
+    shift: torch.Tensor
+
+    def __init__(self, shift: torch.Tensor, scale: float):
+        super().__init__()
+        self.register_buffer("shift", shift)
+        self.scale = scale
+
+    def compare(
+        self, prediction: torch.Tensor, target: torch.Tensor, reduction: str
+    ) -> torch.Tensor:
+        """Compare two tensors of the same shape, given in scaled units."""
+        # Not torch's, which raises an error where training has diverged.
+        p = (prediction * self.scale + self.shift).clamp(SMALLEST, 1 - SMALLEST)
+        t = target * self.scale + self.shift
+        entropy = -(t * p.log() + (1 - t) * (1 - p).log())
+        return entropy.mean() if reduction == "mean" else entropy
 
 
 class OriginalUnits(nn.Module):
@@ -76,4 +131,5 @@ class OriginalUnits(nn.Module):
         return self.loss(prediction * self.scale + self.shift, target * self.scale + self.shift)
 
 
+# Those in units of PCA's residual.
 LOSSES = {"squared_error": SquaredError, "absolute_error": AbsoluteError, "huber": Huber}

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from torch import nn
 
-from sklearn_ae.losses import LOSSES, OriginalUnits
+from sklearn_ae.losses import LOSSES, BinaryLogLoss, OriginalUnits
 
 rng = np.random.default_rng(0)
 PREDICTION = rng.normal(size=(40, 6))
@@ -91,3 +92,29 @@ def test_original_units_moves_with_its_loss():
     module = OriginalUnits(nn.MSELoss(), torch.zeros(3), 1.0)
     assert module.to(torch.float64).shift.dtype == torch.float64
     assert module.loss in list(module.modules())
+
+
+def test_binary_log_loss_is_sklearns():
+    shift, scale = np.array([0.5, 0.2, 0.9, 0.1, 0.4, 0.6]), 0.3
+    p, t = rng.uniform(0.01, 0.99, size=(40, 6)), rng.integers(2, size=(40, 6)).astype(float)
+    loss = BinaryLogLoss(torch.from_numpy(shift), scale)
+    found = value(loss, (p - shift) / scale, (t - shift) / scale)
+    assert float(found) == pytest.approx(log_loss(t.ravel(), p.ravel()), rel=1e-9)
+    cells = loss.compare(torch.from_numpy((p - shift) / scale), torch.from_numpy(t), "none")
+    assert cells.shape == p.shape
+
+
+def test_binary_log_loss_is_finite_at_the_ends_and_passes_on_what_is_not():
+    loss = BinaryLogLoss(torch.zeros(1), 1.0)
+    ends = torch.tensor([[0.0], [1.0]])
+    assert float(loss(ends, 1 - ends)) == pytest.approx(-np.log(1e-6), rel=1e-2)
+    assert float(loss(ends, ends)) == pytest.approx(0, abs=1e-5)
+    assert torch.isnan(loss(ends * torch.nan, ends))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_weights_of_cells(name):
+    loss, weight = LOSSES[name](0.7), rng.uniform(size=(40, 6))
+    found = loss(*map(torch.from_numpy, (PREDICTION, TARGET, weight)))
+    expected = (weight * FORMULAS[name]((PREDICTION - TARGET) / 0.7)).mean()
+    assert float(found) == pytest.approx(expected, rel=1e-9)

@@ -1,0 +1,105 @@
+"""Pretrain the layers of a network, and unroll them into its encoder and decoder."""
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+
+from sklearn_ae._training.rows import Rows
+from sklearn_ae._training.scaling import Scaling
+from sklearn_ae.modules import Autoencoder, Probabilities, Transposed
+from sklearn_ae.pretraining.rbm import RBMPretraining
+from sklearn_ae.pretraining.stacked import StackedDenoisingPretraining
+
+LAYERS = (nn.Linear, Transposed)
+NAMED: dict[str, Callable[[], Any]] = {
+    "rbm": RBMPretraining,
+    "denoising": StackedDenoisingPretraining,
+}
+
+
+def check_unrollable(estimator: Any) -> None:
+    """Check that `pretraining` goes with the other parameters.
+
+    Raises
+    ------
+    ValueError
+        If pretrained layers cannot be unrolled into the network that they describe.
+    """
+    needed: dict[str, Any] = {"init": "random", "encoder": "dense", "decoder": None}
+    if estimator.pretraining == "rbm" or isinstance(estimator.pretraining, RBMPretraining):
+        # The hidden units of the machines are logistic.
+        needed["activation"] = "logistic"
+    found = {name: getattr(estimator, name) for name in needed}
+    if found != needed:
+        wanted, got = (
+            ", ".join(f"{name}={values[name]!r}" for name in needed if found[name] != needed[name])
+            for values in (needed, found)
+        )
+        raise ValueError(
+            f"pretraining={estimator.pretraining!r} needs {wanted}, a network that its layers can "
+            f"be unrolled into; got {got}."
+        )
+
+
+def pretrain(estimator: Any, network: Autoencoder, rows: Rows, scaling: Scaling, seed: int) -> None:
+    """Pretrain the layers of a dense network, and put their weights into it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters are read.
+    network : Autoencoder
+        What these parameters describe.
+    rows : Rows
+        Scaled rows to train on.
+    scaling : Scaling
+        Their units.
+    seed : int
+        Seeds the weights, the order of the rows and the noise.
+
+    Raises
+    ------
+    ValueError
+        If layers cannot be unrolled into the network, or a parameter of the pretraining is wrong.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the pretraining diverged. The network then stays as it was.
+    """
+    check_unrollable(estimator)
+    method: Any = estimator.pretraining
+    method = NAMED[method]() if isinstance(method, str) else method
+    method._validate_params()
+    encoder: Any = network.encoder
+    decoder: Any = network.decoder
+    binary = isinstance(decoder, Probabilities)
+    up = [m for m in encoder if isinstance(m, nn.Linear)]
+    down = [m for m in (decoder.decoder if binary else decoder) if isinstance(m, LAYERS)]
+    layers = method.pretrain_layers(copy.deepcopy(encoder), rows, scaling if binary else None, seed)
+    if not all(bool(torch.isfinite(value).all()) for layer in layers for value in layer):
+        warnings.warn(
+            f"pretraining={estimator.pretraining!r} diverged, and its layers are not used. Try a "
+            "smaller learning_rate.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+        return
+    with torch.no_grad():
+        for layer, above, below in zip(layers, up, reversed(down), strict=True):
+            weight, hidden_bias, visible_bias = layer
+            above.weight.copy_(weight)
+            above.bias.copy_(hidden_bias)
+            if not isinstance(below, Transposed):
+                below.weight.copy_(weight.T)
+            below.bias.copy_(visible_bias)
+        if binary and isinstance(method, RBMPretraining):
+            # The machine saw probabilities; the network sees them centred and scaled.
+            shift = torch.as_tensor(scaling.shift, dtype=torch.float32, device=rows.device)
+            up[0].bias.add_(up[0].weight @ shift)
+            up[0].weight.mul_(scaling.scale)
