@@ -9,234 +9,23 @@ with the number of its case, which ``--seed NUMBER --cases 1`` repeats; then the
 """
 
 import argparse
-import functools
 import re
 import sys
 import time
 import traceback
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from random_cases import Case, as_dense, draw_case
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from torch import nn
-
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
-
-
-@dataclass
-class Case:
-    """One estimator and its rows."""
-
-    estimator: Any
-    X: Any
-    more: Any  # further rows, up to 1,000 times as far from the mean
-    y: Any
-    faults: list[str] = field(default_factory=list)  # what makes an error the only right end
 
 
 class Problem(AssertionError):
     """What must not happen, and happened."""
-
-
-# -- Parameters ----------------------------------------------------------------------------------
-
-
-def _mlp(n_in, n_out, hidden=5):
-    return nn.Sequential(nn.Linear(n_in, hidden), nn.Tanh(), nn.Linear(hidden, n_out))
-
-
-def _norm_and_dropout(n_in, n_out):
-    return nn.Sequential(nn.LayerNorm(n_in), nn.Dropout(0.2), nn.Linear(n_in, n_out))
-
-
-def _add_noise(x, generator):
-    return x + 0.1 * torch.randn(x.shape, generator=generator, device=x.device)
-
-
-def _in_place(x, generator):
-    return x.mul_(0.5)
-
-
-def _levels(rng, n_columns):
-    return rng.uniform(0, 1, n_columns)
-
-
-# For each parameter: what is valid, and what is not. A function draws a value for the width.
-VALID = {
-    "n_components": [lambda rng, columns: int(rng.integers(1, 2 * columns + 3)), 1, 2, 50],
-    "hidden_layer_sizes": [(), 3, (8,), [4, 6], np.array([5]), (2, 2, 2), (1,)],
-    "activation": ["identity", "logistic", "tanh", "relu", "elu", "gelu", "silu", nn.PReLU],
-    "init": ["pca", "random"],
-    "encoder": ["dense"] * 4 + [_mlp, _norm_and_dropout],
-    "decoder": [None] * 4 + [_mlp, _norm_and_dropout],
-    "loss": ["squared_error", "absolute_error", "huber"],
-    "optimizer": ["adam", "adamw", "sgd", functools.partial(torch.optim.RMSprop, lr=1e-3)],
-    "learning_rate_init": [1e-12, 1e-3, 0.1, 1.0, 1e3, 1e10, np.float32(0.01), 1],
-    "weight_decay": [0.0, 0, 1e-4, 0.5, 10.0],
-    "batch_size": ["auto", 1, 3, 16, 1_000, np.int64(5)],
-    "shuffle": [True, False],
-    "max_iter": [0, 1, 2, 4],
-    "early_stopping": [True, False],
-    "validation_fraction": [1e-6, 0.1, 0.5, 0.999],
-    "n_iter_no_change": [1, 2, 10],
-    "tol": [0, 0.0, 1e-4, 1.0, 100.0],
-    "callbacks": [None, []],
-    "random_state": [0, 1, 12345, lambda rng, columns: np.random.RandomState(3)],
-    "device": ["cpu"],
-    "warm_start": [False, True],
-    "corruption": [
-        "gaussian", "masking", "salt_and_pepper", "swap", _add_noise, _in_place,
-    ],
-    "corruption_level": [0, 0.15, 1.0, _levels, lambda rng, columns: [0.5] * columns],
-}  # fmt: skip
-INVALID = {
-    "n_components": [0, -1, 1.5, "two", None, np.nan],
-    "hidden_layer_sizes": [0, -3, (0,), (4, -1), (2.5,), "ten", ("a",), None],
-    "activation": ["swish", 3, None, ""],
-    "init": ["svd", None, 0],
-    "encoder": ["conv2", 3, None, nn.Linear(977, 3), lambda n_in, n_out: "module"],
-    "decoder": ["dense", 3, nn.Linear(977, 3), lambda n_in, n_out: nn.Linear(n_in, n_out + 1)],
-    "loss": ["mse", None, 1.0],
-    "optimizer": ["lbfgs2", None, 3],
-    "learning_rate_init": [0, -1e-3, "fast", None],
-    "weight_decay": [-0.1, "none", None],
-    "batch_size": [0, -5, 2.5, "all", None],
-    "shuffle": ["yes", 3, None],
-    "max_iter": [-1, 1.5, "many", None],
-    "early_stopping": ["yes", None, 5],
-    "validation_fraction": [0, 1, 0.0, 1.0, -0.5, 3, "some", None],
-    "n_iter_no_change": [0, -1, 2.5, None],
-    "tol": [-1e-9, "small", None],
-    "callbacks": ["log", 3],
-    "random_state": [-1, "seed", 0.5],
-    "device": ["gpu", "cuda:99", None, 0, ""],
-    "verbose": [-1, "loud", None],
-    "warm_start": ["yes", None, 3],
-}
-INVALID_CORRUPTION = {
-    "corruption": ["blur", None, 3],
-    "corruption_level": [-0.1, 1.5, np.nan, [0.1] * 41, "much", None, lambda rng, columns: [[0.1]]],
-}
-
-
-def _pick(rng, options, n_columns):
-    value = options[rng.integers(len(options))]
-    # Those that draw take (rng, columns), and no other function here has these names.
-    code = getattr(value, "__code__", None)
-    draws = code is not None and code.co_varnames[:1] == ("rng",)
-    return value(rng, n_columns) if draws else value
-
-
-def draw_parameters(rng, cls, n_columns) -> tuple[dict, list[str]]:
-    """Draw a setting, and what is wrong with it."""
-    params = {"device": "cpu", "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
-    names = set(cls().get_params())
-    for name, options in VALID.items():
-        if name in names and rng.random() < 0.4:
-            params[name] = _pick(rng, options, n_columns)
-    faults = []
-    if rng.random() < 0.15:
-        invalid = INVALID | (INVALID_CORRUPTION if "corruption" in names else {})
-        name = sorted(invalid)[rng.integers(len(invalid))]
-        params[name] = _pick(rng, invalid[name], n_columns)
-        if name == "corruption_level":
-            params["corruption"] = "swap"  # a callable does not use the level
-        faults.append(f"{name}={params[name]!r}")
-    return params, faults
-
-
-# -- Rows ----------------------------------------------------------------------------------------
-
-
-def draw_values(rng, n_rows, n_columns) -> np.ndarray:
-    """Draw float64 rows of one kind or another."""
-    kind = rng.choice(["normal", "low rank", "curve", "heavy", "counts", "constant", "binary"])
-    if kind == "low rank":
-        rank = int(rng.integers(1, 4))
-        X = rng.normal(size=(n_rows, rank)) @ rng.normal(size=(rank, n_columns))
-    elif kind == "curve":
-        X = np.sin(rng.uniform(-2, 2, size=(n_rows, 1)) * np.arange(1, n_columns + 1))
-    elif kind == "heavy":
-        X = rng.standard_cauchy(size=(n_rows, n_columns))
-    elif kind == "counts":
-        X = rng.poisson(0.3, size=(n_rows, n_columns)).astype(float)
-    elif kind == "constant":
-        X = np.full((n_rows, n_columns), rng.choice([0.0, 0.1, -3.0, 1e9]))
-    elif kind == "binary":
-        X = (rng.random((n_rows, n_columns)) < 0.3).astype(float)
-    else:
-        X = rng.normal(size=(n_rows, n_columns))
-    if rng.random() < 0.2:
-        X[:, rng.random(n_columns) < 0.3] = rng.choice([0.0, 0.1, -3.0, 1e9])
-    if rng.random() < 0.15:
-        X = X[rng.integers(n_rows, size=n_rows)]
-    if rng.random() < 0.2:
-        X = X * 10.0 ** rng.uniform(-12, 12, size=n_columns)
-    if rng.random() < 0.2:
-        X = X * 10.0 ** rng.choice([-30, -20, -6, 6, 20, 30])
-    if rng.random() < 0.1:
-        X = X + rng.choice([-100.0, 1e3, 1e9])
-    if rng.random() < 0.1:
-        X[rng.integers(n_rows)] *= 10.0 ** rng.uniform(0, 6)
-    return np.clip(X, -1e32, 1e32)
-
-
-def _in_container(rng, X):
-    """Give the rows another dtype, container or memory layout."""
-    dtype = rng.choice(["float64", "float64", "float32", "int64", "int32", "uint8", "bool"])
-    if dtype == "uint8":
-        X = np.clip(X, 0, 255)
-    elif dtype.startswith("int"):
-        X = np.clip(X, -(2**31), 2**31 - 1)
-    with np.errstate(under="ignore"):
-        X = X.astype(dtype)
-    container = rng.choice(["array", "array", "fortran", "read-only", "strided", "list", "csr",
-                            "csc", "coo", "csr_array"])  # fmt: skip
-    if container in ("csr", "csc", "coo", "csr_array"):
-        return getattr(sparse, container if "_" in container else f"{container}_matrix")(X)
-    if container == "list":
-        return X.tolist()
-    if container == "fortran":
-        return np.asfortranarray(X)
-    if container == "strided":
-        return np.repeat(X, 2, axis=0)[::2]
-    X = np.array(X)
-    X.flags.writeable = container != "read-only"
-    return X
-
-
-def draw_case(seed: int) -> Case:
-    """Draw everything of one case."""
-    rng = np.random.default_rng(seed)
-    cls = [AutoencoderTransformer, DenoisingAutoencoderTransformer][rng.integers(2)]
-    n_rows, n_columns = int(rng.integers(1, 61)), int(rng.integers(1, 41))
-    X = draw_values(rng, n_rows, n_columns)
-    params, faults = draw_parameters(rng, cls, n_columns)
-    if n_rows == 1:
-        faults.append("one row")
-    u = rng.random()
-    if u < 0.04:
-        X[rng.integers(n_rows), rng.integers(n_columns)] = rng.choice([np.nan, np.inf, -np.inf])
-        faults.append("not finite")
-    elif u < 0.05:
-        X = X[:, 0]
-        faults.append("1-D")
-    elif u < 0.06:
-        X = X[:0] if rng.random() < 0.5 else X[:, :0]
-        faults.append("empty")
-    X = _in_container(rng, X) if u >= 0.06 else X
-    more = _as_dense(X).astype(np.float64)
-    if u >= 0.06:
-        mean = more.mean(axis=0)
-        more = mean + (more[rng.integers(n_rows, size=7)] - mean) * 10.0 ** rng.uniform(-3, 3)
-    y = [None, list("ab") * 30, np.arange(n_rows)][rng.integers(3)]
-    return Case(cls(**params), X, more, y, faults)
 
 
 # -- What may come of it -------------------------------------------------------------------------
@@ -274,23 +63,20 @@ def _check_outputs(estimator, rows) -> None:
     n_rows, n_columns = np.shape(rows) if not sparse.issparse(rows) else rows.shape
     dtype = np.float32 if getattr(rows, "dtype", None) == np.float32 else np.float64
     codes = estimator.transform(rows)
-    _check_array("transform", codes, (n_rows, estimator.n_components), dtype)
-    _check_array(
-        "inverse_transform", estimator.inverse_transform(codes), (n_rows, n_columns), dtype
-    )
+    _check_array("transform", codes, (n_rows, len(estimator.get_feature_names_out())), dtype)
+    if estimator.code_layer is None:
+        _check_array(
+            "inverse_transform", estimator.inverse_transform(codes), (n_rows, n_columns), dtype
+        )
     _check_array("reconstruct", estimator.reconstruct(rows), (n_rows, n_columns), dtype)
     _check_array("score_samples", estimator.score_samples(rows), (n_rows,), np.float64)
     if not np.isfinite(estimator.score(rows)):
         raise Problem(f"score is {estimator.score(rows)}")
 
 
-def _as_dense(X) -> np.ndarray:
-    return X.toarray() if sparse.issparse(X) else np.array(X)
-
-
 def run_case(case: Case) -> str:
     """Run a case; return the kind of its end, or raise `Problem`."""
-    estimator, before = case.estimator, _as_dense(case.X)
+    estimator, before = case.estimator, as_dense(case.X)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -308,7 +94,7 @@ def run_case(case: Case) -> str:
             _check_outputs(estimator, case.X)
             _check_outputs(estimator, case.more)
             kind = "PCA" if estimator.is_pca_ else "network"
-    if not np.array_equal(before, _as_dense(case.X), equal_nan=before.dtype.kind == "f"):
+    if not np.array_equal(before, as_dense(case.X), equal_nan=before.dtype.kind == "f"):
         raise Problem("X has been changed")
     other = [w for w in caught if not issubclass(w.category, ConvergenceWarning)]
     if other:

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from numpy.random import RandomState
+from numpy.typing import ArrayLike
 from torch import nn
 
 from sklearn_ae._base import BaseAutoencoder
+from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 
 
 class AutoencoderTransformer(BaseAutoencoder):
@@ -23,25 +25,40 @@ class AutoencoderTransformer(BaseAutoencoder):
     ----------
     n_components : int, default=2
         Size of the code (the bottleneck). May exceed the number of features.
-    hidden_layer_sizes : array-like of int or int, default=(256, 256)
+    hidden_layer_sizes : array-like of int, int or "auto", default="auto"
         Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
-        is allowed.
+        is allowed. With "conv" channels, each layer halving the image; with "attention" the size
+        of a token, once a block, all the same. "auto" is (256, 256), (32, 64) or (32, 32).
     activation : {"identity", "logistic", "tanh", "relu", "elu", "gelu", "silu"} or callable, \
             default="gelu"
         What follows each hidden layer; a callable makes a ``torch.nn.Module``.
     init : {"pca", "random"}, default="pca"
         "pca" starts at the principal components and learns corrections to them, and falls back
         to PCA itself where nothing better is found. "random" is the classic autoencoder.
-    encoder : "dense", torch.nn.Module or callable, default="dense"
-        The network that encodes. A module is copied in `fit`; a callable
-        ``(n_features, n_components) -> module`` makes one. With ``init="pca"`` it is the
-        correction to the linear path. It sees rows centred and scaled by one number.
-    decoder : None, torch.nn.Module or callable, default=None
+    encoder : {"dense", "conv", "attention"}, torch.nn.Module or callable, default="dense"
+        The network that encodes. "conv" has strided convolutions over the image that a row holds;
+        "attention" takes each cell, or each patch of the image, as a token. A module is copied in
+        `fit`; a callable ``(n_features, n_components) -> module`` makes one. With ``init="pca"`` it
+        is the correction to the linear path. It sees rows centred and scaled by one number.
+    decoder : None, {"dense", "conv", "linear"}, torch.nn.Module or callable, default=None
         The network that decodes; a callable is given ``(n_components, n_features)``. None mirrors
-        `hidden_layer_sizes`.
-    loss : {"squared_error", "absolute_error", "huber"} or torch.nn.Module, default="squared_error"
+        the encoder; that of "attention" is linear with ``init="random"``, else "dense".
+    image_shape : array-like of 3 int or None, default=None
+        Channels, height and width of the image that a row holds, in this order.
+    tied_weights : bool, default=False
+        Whether the decoder's layers are the transposes of the encoder's, with their own biases.
+    pretraining : {"rbm", "denoising"}, RBMPretraining, StackedDenoisingPretraining or None, \
+            default=None
+        Pretrains a dense network layer by layer, as restricted Boltzmann machines
+        (``activation="logistic"``) or as denoising autoencoders; needs ``init="random"``.
+    code_layer : int or None, default=None
+        Hidden layer, counted from 0 through encoder and decoder, whose activations `transform`
+        returns in place of the code. The network is then kept even where PCA is not beaten.
+    loss : {"squared_error", "absolute_error", "huber", "binary_log_loss"} or torch.nn.Module, \
+            default="squared_error"
         What training minimizes. Huber's loss turns linear at 1.345 times the root mean square of
-        what PCA leaves. A module ``(prediction, target) -> scalar`` is given rows in the units of
+        what PCA leaves. "binary_log_loss" is the cross-entropy of a logistic output, for rows in
+        [0, 1]. A module ``(prediction, target) -> scalar`` is given rows in the units of
         `X`.
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
         A callable ``params -> torch.optim.Optimizer`` sets its own rate and decay, as in
@@ -67,6 +84,9 @@ class AutoencoderTransformer(BaseAutoencoder):
         Epochs without progress after which training stops.
     tol : float, default=1e-4
         Progress is a lower loss by more than `tol` times the best one.
+    transform_max_iter : int, default=5
+        Steps of gradient descent by which `transform` improves each code that the encoder gives:
+        a step is taken where the decoder then rebuilds the row better. 0 leaves the codes alone.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units.
     callbacks : list of skorch callbacks or None, default=None
@@ -150,11 +170,15 @@ class AutoencoderTransformer(BaseAutoencoder):
         self,
         n_components: int = 2,
         *,
-        hidden_layer_sizes: Any = (256, 256),
+        hidden_layer_sizes: Any = "auto",
         activation: str | Callable[[], nn.Module] = "gelu",
         init: str = "pca",
         encoder: str | nn.Module | Callable[[int, int], nn.Module] = "dense",
-        decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+        decoder: str | nn.Module | Callable[[int, int], nn.Module] | None = None,
+        image_shape: ArrayLike | None = None,
+        tied_weights: bool = False,
+        pretraining: str | RBMPretraining | StackedDenoisingPretraining | None = None,
+        code_layer: int | None = None,
         loss: str | nn.Module = "squared_error",
         optimizer: str | Callable = "adam",
         learning_rate_init: float = 3e-3,
@@ -166,6 +190,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 25,
         tol: float = 1e-4,
+        transform_max_iter: int = 5,
         warm_start: bool = False,
         callbacks: list | None = None,
         device: str = "auto",
@@ -178,6 +203,10 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.init = init
         self.encoder = encoder
         self.decoder = decoder
+        self.image_shape = image_shape
+        self.tied_weights = tied_weights
+        self.pretraining = pretraining
+        self.code_layer = code_layer
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
@@ -189,6 +218,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.transform_max_iter = transform_max_iter
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device

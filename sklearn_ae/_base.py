@@ -1,6 +1,6 @@
 """What both estimators do; each of them lists its own parameters."""
 
-from collections.abc import Callable
+import copy
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,16 +12,20 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from sklearn_ae._build import OPTIMIZERS
+from sklearn_ae._build_training import OPTIMIZERS
 from sklearn_ae._fitting import Fit, fit_network
 from sklearn_ae._persistence import freeze, thaw
 from sklearn_ae._sklearn import Interval, StrOptions, fit_context
+from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.device import resolve_device, wide_dtype
 from sklearn_ae._training.net import restored_net
 from sklearn_ae._training.rows import row_blocks
 from sklearn_ae._training.scaling import Scaling
 from sklearn_ae.losses import LOSSES
 from sklearn_ae.modules import ACTIVATIONS, Autoencoder, Rescaled
+from sklearn_ae.modules.hidden import hidden_layers
+from sklearn_ae.modules.refined import refined
+from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 
 FLOATS = [np.float64, np.float32]
 
@@ -31,12 +35,25 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [
+            StrOptions({"auto"}),
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "activation": [StrOptions(set(ACTIVATIONS)), callable],
         "init": [StrOptions({"pca", "random"})],
-        "encoder": [StrOptions({"dense"}), nn.Module, callable],
-        "decoder": [None, nn.Module, callable],
-        "loss": [StrOptions(set(LOSSES)), nn.Module],
+        "encoder": [StrOptions({"dense", "conv", "attention"}), nn.Module, callable],
+        "decoder": [None, StrOptions({"dense", "conv", "linear"}), nn.Module, callable],
+        "image_shape": [None, "array-like"],
+        "tied_weights": ["boolean"],
+        "pretraining": [
+            None,
+            StrOptions({"rbm", "denoising"}),
+            RBMPretraining,
+            StackedDenoisingPretraining,
+        ],
+        "code_layer": [None, Interval(Integral, 0, None, closed="left")],
+        "loss": [StrOptions({*LOSSES, "binary_log_loss"}), nn.Module],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -47,6 +64,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "transform_max_iter": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "callbacks": [list, None],
         "device": [str],
@@ -54,9 +72,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "verbose": ["verbose"],
     }
 
-    def _corruption(
-        self, scaling: Scaling, device: torch.device, seed: int
-    ) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    def _denoising(self, scaling: Scaling, device: torch.device, seed: int) -> Denoising | None:
         """Make what corrupts a batch in training; None trains on clean rows."""
         return None
 
@@ -107,8 +123,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _keep(self, fit: Fit) -> None:
         """Set the fitted attributes."""
         self.net_, self._scaling = fit.net, fit.scaling
+        self.n_components_, self._code_layer = self.n_components, self.code_layer
+        self._n_steps = 0 if fit.is_pca else self.transform_max_iter
         self._wrap()
-        self.n_components_ = self._n_features_out = self.n_components
         history, keeper = fit.net.history, fit.keeper
         # scikit-learn counts a closed form as one iteration.
         self.n_iter_ = max(len(history), 1)
@@ -125,6 +142,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Set the device, and the module for rows and codes in the units of the user."""
         network, scale = self.net_.module_, self._scaling.scale
         device = torch.device(self.net_.device)
+        if self._n_steps:
+            # Steps multiply what was rounded: in float32, codes would depend on the batch that a
+            # row is transformed in.
+            network = copy.deepcopy(network).to(wide_dtype(device))
+            network = refined(network, self._n_steps)
         shift = torch.tensor(self._scaling.shift, dtype=wide_dtype(device), device=device)
         origin = torch.zeros((), dtype=shift.dtype, device=device)
         dtype = next(network.parameters()).dtype
@@ -133,6 +155,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             Rescaled(network.encoder, dtype, shift, scale, origin, scale),
             Rescaled(network.decoder, dtype, origin, scale, shift, scale),
         ).eval()
+        self._coder, self._n_features_out = self.module_.encoder, self.n_components_
+        if self._code_layer is not None:
+            layer = hidden_layers(network)[self._code_layer]
+            self._coder = Rescaled(layer, dtype, shift, scale, origin, 1.0).eval()
+            row = torch.zeros(1, len(shift), dtype=shift.dtype, device=device)
+            with torch.inference_mode():
+                self._n_features_out = self._coder(row).shape[1]
 
     def transform(self, X: Any) -> Any:
         """Encode rows.
@@ -145,9 +174,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
-            Codes, in the units of `X`.
+            Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
+            shape (n_samples, size of the layer).
         """
-        return self._encode(self._check_rows(X))
+        X = self._check_rows(X)
+        return self._apply(self._coder, X, self._n_features_out)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decode codes.
@@ -161,8 +192,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         -------
         X_original : ndarray of shape (n_samples, n_features)
             The rows that the codes stand for.
+
+        Raises
+        ------
+        ValueError
+            If the codes have a wrong width, or are those of a hidden layer (`code_layer`).
         """
         check_is_fitted(self)
+        if self._code_layer is not None:
+            raise ValueError(
+                f"code_layer={self._code_layer!r} makes transform return the activations of a "
+                "hidden layer, which inverse_transform cannot decode. Fit with code_layer=None, "
+                "or use reconstruct."
+            )
         X = check_array(X, dtype=FLOATS)
         if X.shape[1] != self.n_components_:
             raise ValueError(
@@ -170,6 +212,27 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 f"{self.n_components_} components."
             )
         return self._decode(X)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the codes.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        names : ndarray of str
+            The lower-case name of the class and a number; with `code_layer`, the layer between.
+        """
+        names = super().get_feature_names_out(input_features)
+        if self._code_layer is None:
+            return names
+        prefix = type(self).__name__.lower()
+        return np.asarray(
+            [f"{prefix}_layer{self._code_layer}_{i}" for i in range(len(names))], dtype=object
+        )
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode rows and decode them again: ``inverse_transform(transform(X))``.
@@ -271,7 +334,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         state = super().__getstate__().copy()
         if "net_" in state:
             net = state.pop("net_")
-            del state["module_"]
+            del state["module_"], state["_coder"]
             # Together, because they may share weights.
             state["_frozen"] = freeze(nn.ModuleList([net.module_, net.criterion_]))
             state["_net"] = {

@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from sklearn_ae._base import BaseAutoencoder
-from sklearn_ae._build import CORRUPTIONS, build_corruption
+from sklearn_ae._build_training import CORRUPTIONS, build_denoising
 from sklearn_ae._sklearn import Interval, StrOptions
+from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.scaling import Scaling
+from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 
 
 class DenoisingAutoencoderTransformer(BaseAutoencoder):
@@ -29,35 +31,57 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     ----------
     n_components : int, default=2
         Size of the code (the bottleneck). May exceed the number of features.
-    hidden_layer_sizes : array-like of int or int, default=(256, 256)
+    hidden_layer_sizes : array-like of int, int or "auto", default="auto"
         Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
-        is allowed.
+        is allowed. With "conv" channels, each layer halving the image; with "attention" the size
+        of a token, once a block, all the same. "auto" is (256, 256), (32, 64) or (32, 32).
     activation : {"identity", "logistic", "tanh", "relu", "elu", "gelu", "silu"} or callable, \
             default="gelu"
         What follows each hidden layer; a callable makes a ``torch.nn.Module``.
     init : {"pca", "random"}, default="pca"
         "pca" starts at the principal components and learns corrections to them, and falls back
         to PCA itself where nothing better is found. "random" is the classic autoencoder.
-    encoder : "dense", torch.nn.Module or callable, default="dense"
-        The network that encodes. A module is copied in `fit`; a callable
-        ``(n_features, n_components) -> module`` makes one. With ``init="pca"`` it is the
-        correction to the linear path. It sees rows centred and scaled by one number.
-    decoder : None, torch.nn.Module or callable, default=None
+    encoder : {"dense", "conv", "attention"}, torch.nn.Module or callable, default="dense"
+        The network that encodes. "conv" has strided convolutions over the image that a row holds;
+        "attention" takes each cell, or each patch of the image, as a token. A module is copied in
+        `fit`; a callable ``(n_features, n_components) -> module`` makes one. With ``init="pca"`` it
+        is the correction to the linear path. It sees rows centred and scaled by one number.
+    decoder : None, {"dense", "conv", "linear"}, torch.nn.Module or callable, default=None
         The network that decodes; a callable is given ``(n_components, n_features)``. None mirrors
-        `hidden_layer_sizes`.
+        the encoder; that of "attention" is linear with ``init="random"``, else "dense".
+    image_shape : array-like of 3 int or None, default=None
+        Channels, height and width of the image that a row holds, in this order.
+    tied_weights : bool, default=False
+        Whether the decoder's layers are the transposes of the encoder's, with their own biases.
+    pretraining : {"rbm", "denoising"}, RBMPretraining, StackedDenoisingPretraining or None, \
+            default=None
+        Pretrains a dense network layer by layer, as restricted Boltzmann machines
+        (``activation="logistic"``) or as denoising autoencoders; needs ``init="random"``.
+    code_layer : int or None, default=None
+        Hidden layer, counted from 0 through encoder and decoder, whose activations `transform`
+        returns in place of the code. The network is then kept even where PCA is not beaten.
     corruption : {"gaussian", "masking", "salt_and_pepper", "swap"} or callable, default="swap"
         What is done to the rows that the encoder sees in training, anew for each batch.
         "gaussian" adds normal noise; "masking" replaces cells by the column's mean,
         "salt_and_pepper" by its least or greatest value, "swap" by the same column of another row
         of the batch. A callable ``(tensor, generator) -> tensor`` is given centred and scaled rows.
-        Half of the rows, drawn anew for each batch, stay clean.
+        Half of the rows, drawn anew for each batch, stay clean. With ``encoder="attention"``
+        masked cells get a token of their own, and patches of an image are masked whole.
     corruption_level : float or array-like of shape (n_features,), default=0.15
         Probability that a cell of these rows is corrupted; for "gaussian", standard deviation of
         the noise in units of the column's. One for all columns, or one for each. Unused with a
         callable.
-    loss : {"squared_error", "absolute_error", "huber"} or torch.nn.Module, default="squared_error"
+    emphasis : float, default=0.5
+        What a corrupted cell counts in the loss of two cells, the other being clean: 1 asks for
+        the corrupted cells alone. Where it is not 0.5, every row is corrupted.
+    corruption_loss_weight : float, default=0.0
+        Weight in the loss of a head on the codes that tells corrupted cells from clean ones, by
+        cross-entropy. It is kept as ``net_.module_.head``. 0 makes none.
+    loss : {"squared_error", "absolute_error", "huber", "binary_log_loss"} or torch.nn.Module, \
+            default="squared_error"
         What training minimizes. Huber's loss turns linear at 1.345 times the root mean square of
-        what PCA leaves. A module ``(prediction, target) -> scalar`` is given rows in the units of
+        what PCA leaves. "binary_log_loss" is the cross-entropy of a logistic output, for rows in
+        [0, 1]. A module ``(prediction, target) -> scalar`` is given rows in the units of
         `X`.
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
         A callable ``params -> torch.optim.Optimizer`` sets its own rate and decay, as in
@@ -83,6 +107,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Epochs without progress after which training stops.
     tol : float, default=1e-4
         Progress is a lower loss by more than `tol` times the best one.
+    transform_max_iter : int, default=0
+        Steps of gradient descent by which `transform` improves each code that the encoder gives:
+        a step is taken where the decoder then rebuilds the row better. 0 leaves the codes alone:
+        what the encoder takes for noise is not to be rebuilt.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units.
     callbacks : list of skorch callbacks or None, default=None
@@ -143,7 +171,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     with Denoising Autoencoders", ICML 2008.
 
     P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked Denoising
-    Autoencoders", Journal of Machine Learning Research 11:3371, 2010.
+    Autoencoders", Journal of Machine Learning Research 11:3371, 2010 (emphasis: section 4.2).
+
+    J. Yoon, Y. Zhang, J. Jordon, M. van der Schaar, "VIME: Extending the Success of Self- and
+    Semi-supervised Learning to Tabular Domain", NeurIPS 2020 (which cells are corrupted).
 
     Examples
     --------
@@ -160,19 +191,27 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "corruption": [StrOptions(set(CORRUPTIONS)), callable],
         "corruption_level": [Interval(Real, 0, None, closed="left"), "array-like"],
+        "emphasis": [Interval(Real, 0, 1, closed="both")],
+        "corruption_loss_weight": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
         self,
         n_components: int = 2,
         *,
-        hidden_layer_sizes: Any = (256, 256),
+        hidden_layer_sizes: Any = "auto",
         activation: str | Callable[[], nn.Module] = "gelu",
         init: str = "pca",
         encoder: str | nn.Module | Callable[[int, int], nn.Module] = "dense",
-        decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+        decoder: str | nn.Module | Callable[[int, int], nn.Module] | None = None,
+        image_shape: ArrayLike | None = None,
+        tied_weights: bool = False,
+        pretraining: str | RBMPretraining | StackedDenoisingPretraining | None = None,
+        code_layer: int | None = None,
         corruption: str | Callable = "swap",
         corruption_level: float | ArrayLike = 0.15,
+        emphasis: float = 0.5,
+        corruption_loss_weight: float = 0.0,
         loss: str | nn.Module = "squared_error",
         optimizer: str | Callable = "adam",
         learning_rate_init: float = 3e-3,
@@ -184,6 +223,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 25,
         tol: float = 1e-4,
+        transform_max_iter: int = 0,
         warm_start: bool = False,
         callbacks: list | None = None,
         device: str = "auto",
@@ -196,8 +236,14 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.init = init
         self.encoder = encoder
         self.decoder = decoder
+        self.image_shape = image_shape
+        self.tied_weights = tied_weights
+        self.pretraining = pretraining
+        self.code_layer = code_layer
         self.corruption = corruption
         self.corruption_level = corruption_level
+        self.emphasis = emphasis
+        self.corruption_loss_weight = corruption_loss_weight
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
@@ -209,14 +255,12 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.transform_max_iter = transform_max_iter
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
-    def _corruption(
-        self, scaling: Scaling, device: torch.device, seed: int
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
-        generator = torch.Generator(device).manual_seed(seed)
-        return build_corruption(self.corruption, self.corruption_level, scaling, device, generator)
+    def _denoising(self, scaling: Scaling, device: torch.device, seed: int) -> Denoising:
+        return build_denoising(self, scaling, device, torch.Generator(device).manual_seed(seed))

@@ -17,7 +17,13 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import LRScheduler
 from torch import nn
 
-from sklearn_ae import _build as build
+from sklearn_ae._build_network import Start, build_network, build_pca, check_code_layer
+from sklearn_ae._build_training import (
+    build_loss,
+    check_probabilities,
+    copy_callbacks,
+    make_optimizer,
+)
 from sklearn_ae._initialization import (
     full_pca,
     ordinary_codes,
@@ -34,10 +40,13 @@ from sklearn_ae._training.device import (
     wide_dtype,
 )
 from sklearn_ae._training.net import ReconstructionNet
-from sklearn_ae._training.rows import Rows, blocks
+from sklearn_ae._training.rows import Rows, block_size, blocks
 from sklearn_ae._training.scaling import Scaling, scale_rows
 from sklearn_ae._training.stopping import KeepBest
-from sklearn_ae.modules import Autoencoder, Corrected
+from sklearn_ae.modules import Autoencoder, Corrected, Transposed
+from sklearn_ae.modules.hidden import WEIGHTED
+from sklearn_ae.modules.refined import refined
+from sklearn_ae.pretraining import pretrain
 
 # Below this share of the data's spread, PCA's residual is the rounding of float32, in which the
 # networks compute: there is nothing to learn from.
@@ -114,6 +123,8 @@ def _fit(estimator, X, seed, device, previous):
     n_rows, n_features = X.shape
     order, n_train = _split(n_rows, estimator, seed)
     rows, scaling = scale_rows(X, order, device, previous and previous[1])
+    if estimator.loss == "binary_log_loss":
+        check_probabilities(scaling)
     train = rows.part(0, n_train)
     valid = rows.part(n_train, n_rows) if n_train < n_rows else None
     at_pca = estimator.init == "pca"
@@ -122,41 +133,73 @@ def _fit(estimator, X, seed, device, previous):
 
     generator = torch.Generator("cpu").manual_seed(seed)
     if previous is None:
-        network = build.build_network(
-            estimator, n_features, start if at_pca else None, generator
+        network = build_network(
+            estimator, n_features, scaling, start if at_pca else None, generator
         ).to(device)
+        if estimator.pretraining is not None:
+            pretrain(estimator, network, train, scaling, seed)
     else:
         network = copy.deepcopy(previous[0]).to(device)
+    check_code_layer(network, estimator.code_layer)
     net = _make_net(estimator, network, scaling, unit, n_train, generator, device, seed)
-    if at_pca and start.residual <= SMALLEST_RESIDUAL:
+    # PCA has no hidden layers to take the codes from.
+    may_fall_back = at_pca and estimator.code_layer is None
+    if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
         return _fall_back(estimator, X, Fit(net, scaling), seed, "leaves only rounding errors")
 
-    # A forward and a backward pass: six operations a weight and row.
-    n_weights = sum(parameter.numel() for parameter in network.parameters())
-    with threads_for(6 * n_weights * net.batch_size, device):
+    # A backward pass costs twice a forward one.
+    operations = 3 * _operations(network, n_features, device) * net.batch_size
+    with threads_for(operations, device):
         keeper = _train(net, estimator.max_iter, train, valid)
-    if previous is None:
-        _solve(net, train, valid, at_start=keeper.best_epoch_ == 0)
+    if previous is None and keeper.best_epoch_ == 0:
+        # Training found nothing better than the start: its hidden layers are as they were drawn.
+        _solve(net, network, train, valid, widen=True)
+    whole = refined(network, estimator.transform_max_iter)
+    if previous is None and estimator.max_iter > 0:
+        _solve(net, whole, train, valid)
     fit = Fit(net, scaling, keeper)
-    if valid is None:
-        return fit
-    total = _mean_square(valid, start.pca.mean)
-    fit.pca_score = _explained(_squared_error(pca, valid), total)
-    fit.score = _explained(_squared_error(net.module_, valid), total)
-    if at_pca and not _beats_pca(net, pca, train, valid):
-        return _fall_back(estimator, X, fit, seed, "was not beaten on the validation rows")
+    if valid is not None:
+        total = _mean_square(valid, start.pca.mean)
+        fit.pca_score = _explained(_squared_error(pca, valid), total)
+        fit.score = _explained(_squared_error(whole, valid), total)
+        if may_fall_back and not _beats_pca(net, whole, pca, train, valid):
+            return _fall_back(estimator, X, fit, seed, "was not beaten on the validation rows")
     return fit
+
+
+def _operations(network, n_features, device):
+    """Count the operations of a row on its way through the network's layers."""
+    total = 0
+
+    def count(layer, inputs, output):
+        nonlocal total
+        # A convolution applies its weights at many places. The first axis of the weights is that of
+        # the outputs, but where a layer is the transpose of another.
+        backwards = isinstance(layer, nn.ConvTranspose2d | Transposed)
+        cells = inputs[0] if backwards else output
+        total += 2 * layer.weight.numel() * cells.numel() // layer.weight.shape[0]
+
+    handles = [
+        layer.register_forward_hook(count)
+        for layer in network.modules()
+        if isinstance(layer, WEIGHTED)
+    ]
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, n_features, device=device, dtype=torch.float32))
+    for handle in handles:
+        handle.remove()
+    return total
 
 
 def _start(estimator, train, valid, scaling, seed):
     """Find where the network starts, and the linear autoencoder that is PCA of the same rows."""
     components = principal_components(train, estimator.n_components, seed)
-    pca = build.linear_autoencoder(components).to(train.device)
+    pca = build_pca(components, estimator.loss, scaling).to(train.device)
     residual = math.sqrt(_squared_error(pca, train))
     if residual < SMALLEST_RESIDUAL and valid is not None:
         # Few training rows leave PCA nothing; new rows do.
         residual = math.sqrt(_squared_error(pca, valid))
-    start = build.Start(
+    start = Start(
         components,
         max(residual, SMALLEST_RESIDUAL),
         (scaling.low, scaling.high),
@@ -179,7 +222,7 @@ def _make_net(estimator, network, scaling, unit, n_train, generator, device, see
     batch_size = estimator.batch_size
     if batch_size == "auto":
         batch_size = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, n_train // LEAST_BATCHES))
-    callbacks = build.copy_callbacks(estimator.callbacks)
+    callbacks = copy_callbacks(estimator.callbacks)
     scheduled = any(isinstance(c[1] if isinstance(c, tuple) else c, LRScheduler) for c in callbacks)
     keeper = KeepBest(
         "valid_loss" if estimator.early_stopping else "train_loss",
@@ -189,16 +232,16 @@ def _make_net(estimator, network, scaling, unit, n_train, generator, device, see
     )
     net = ReconstructionNet(
         network,
-        criterion=build.build_loss(estimator.loss, unit, scaling).to(device),
+        criterion=build_loss(estimator.loss, unit, scaling).to(device),
         make_optimizer=functools.partial(
-            build.make_optimizer,
+            make_optimizer,
             optimizer=estimator.optimizer,
             learning_rate_init=estimator.learning_rate_init,
             weight_decay=estimator.weight_decay,
             unit=unit,
         ),
         shuffle_generator=generator if estimator.shuffle else None,
-        corrupt=estimator._corruption(scaling, device, seed),
+        denoising=estimator._denoising(scaling, device, seed),
         max_epochs=estimator.max_iter,
         batch_size=min(int(batch_size), n_train),
         callbacks=[*callbacks, ("keep_best", keeper)],
@@ -245,13 +288,9 @@ def _spoiled(net, train, start):
     return not kept <= SPOILED * before
 
 
-def _solve(net, train, valid, *, at_start):
-    """Solve the decoder in closed form, where it can be and where that helps.
-
-    Where training found nothing better than the start, its hidden layers are as they were drawn.
-    """
-    network = net.module_
-    if not (isinstance(network.decoder, Corrected) and network.decoder.is_dense):
+def _solve(net, network, train, valid, *, widen=False):
+    """Solve the decoder in closed form, where it can be and where that helps."""
+    if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return
     if valid is None:
         # The last tenth chooses; a single row does both.
@@ -259,7 +298,7 @@ def _solve(net, train, valid, *, at_start):
         valid = train.part(n_train, len(train)) if n_train < len(train) else train
         train = train.part(0, n_train)
     solved = copy.deepcopy(network)
-    if at_start:
+    if widen:
         widen_features(solved.decoder.correction)
     solve_decoder(solved, train, valid)
     if net.mean_loss(valid, solved) < net.mean_loss(valid, network):
@@ -289,7 +328,9 @@ def _explained(error: float, total: float) -> float:
     return float(error == 0)
 
 
-def _beats_pca(net: ReconstructionNet, pca: Autoencoder, train: Rows, valid: Rows) -> bool:
+def _beats_pca(
+    net: ReconstructionNet, network: Autoencoder, pca: Autoencoder, train: Rows, valid: Rows
+) -> bool:
     """Tell whether the network beats PCA on the validation rows by more than sampling error.
 
     It must have the lower loss in total, and by a t-test over groups of rows a gain relative to
@@ -301,10 +342,7 @@ def _beats_pca(net: ReconstructionNet, pca: Autoencoder, train: Rows, valid: Row
     """
     if len(valid) < 2:
         return False
-    ours, theirs = (
-        np.array([net.mean_loss(group, module) for group in _groups(valid)])
-        for module in (net.module_, pca)
-    )
+    ours, theirs = (_group_losses(net, module, valid) for module in (network, pca))
     # One row far out would hide what happens to all others: large losses and gains count, but not
     # in full.
     gap = max(_capped(theirs).mean() - net.mean_loss(train, pca), 0.0)
@@ -322,10 +360,17 @@ def _capped(values: np.ndarray) -> np.ndarray:
     return np.minimum(values, np.quantile(values, CAP_QUANTILE))
 
 
-def _groups(rows: Rows) -> list[Rows]:
-    """Cut the rows into groups of about the same size."""
-    edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int)
-    return [rows.part(int(a), int(b)) for a, b in pairwise(edges)]
+def _group_losses(net, module, rows):
+    """Return the mean loss of a module over each of some groups of rows, of about the same size."""
+    edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int).tolist()
+    if len(rows) > block_size(rows.n_columns):
+        return np.array([net.mean_loss(rows.part(a, b), module) for a, b in pairwise(edges)])
+    # Together: groups of a few rows would take as long as all.
+    targets = rows.slice(0, len(rows))
+    with torch.inference_mode():
+        rebuilt = module(targets)
+        losses = [net.criterion_(rebuilt[a:b], targets[a:b]) for a, b in pairwise(edges)]
+    return torch.stack(losses).cpu().double().numpy()
 
 
 def _fall_back(estimator, X, fit, seed, why):
@@ -336,6 +381,6 @@ def _fall_back(estimator, X, fit, seed, why):
     # With a user's integer it is the very PCA that scikit-learn would give.
     state = estimator.random_state if isinstance(estimator.random_state, Integral) else seed
     full = full_pca(X, fit.scaling, estimator.n_components, state)
-    fit.net.module_ = build.linear_autoencoder(full, dtype).to(fit.net.device)
+    fit.net.module_ = build_pca(full, estimator.loss, fit.scaling, dtype).to(fit.net.device)
     fit.is_pca, fit.score = True, fit.pca_score
     return fit

@@ -7,6 +7,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae.pretraining import RBMPretraining
 
 
 def make_encoder(n_features, n_components):
@@ -22,11 +23,20 @@ SHARED = [
     {"early_stopping": False},
     {"encoder": make_encoder, "decoder": make_encoder},
     {"warm_start": True},
+    {"tied_weights": True},
+    {"encoder": "attention"},
 ]
 PLAIN = [
     {"max_iter": 0},
     {"encoder": make_encoder, "init": "random"},
     {"loss": "huber", "optimizer": "sgd", "activation": "tanh"},
+    {"transform_max_iter": 0},
+    {"tied_weights": True, "init": "random"},
+    {"decoder": "linear", "init": "random"},
+    {"pretraining": RBMPretraining(max_iter=2), "init": "random", "activation": "logistic"},
+    {"pretraining": "denoising", "init": "random"},
+    {"code_layer": 0},
+    {"code_layer": 1, "encoder": "attention", "hidden_layer_sizes": (4, 4)},
     {"loss": nn.L1Loss(), "optimizer": "adamw", "batch_size": 7, "weight_decay": 0.1},
 ]
 CORRUPTED = [
@@ -34,6 +44,8 @@ CORRUPTED = [
     {"corruption": "masking"},
     {"corruption": "salt_and_pepper"},
     {"corruption": "swap", "corruption_level": 0.5},
+    {"corruption": "masking", "encoder": "attention", "emphasis": 1.0, "init": "random"},
+    {"corruption_loss_weight": 0.5, "transform_max_iter": 3},
 ]
 ESTIMATORS = [
     AutoencoderTransformer(),

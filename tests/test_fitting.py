@@ -143,10 +143,13 @@ def test_beats_pca_clearly_on_digits():
 
 
 class Losses:
-    """A net whose loss of a module is the mean of rows that lie there already."""
+    """A net whose loss of a module is the mean of what it gives."""
+
+    def criterion_(self, prediction, target):
+        return prediction.mean()
 
     def mean_loss(self, rows, module):
-        return float(rows.tensor[:, module].mean())
+        return float(self.criterion_(module(rows.tensor), rows.tensor))
 
 
 @pytest.mark.parametrize(
@@ -170,11 +173,10 @@ def test_beats_pca_in_total_and_on_most_rows(theirs, ours, beaten):
     losses[:, 0], losses[:, 1] = theirs, ours
     losses = losses[np.random.default_rng(0).permutation(80)]
     rows = DenseRows(torch.from_numpy(losses), torch.device("cpu"))
-    net = Losses()
-    net.module_ = 1
-    assert fitting._beats_pca(net, 0, rows, rows) is beaten
+    pca, network = (lambda x, column=column: x[:, column] for column in (0, 1))
+    assert fitting._beats_pca(Losses(), network, pca, rows, rows) is beaten
     # A single row proves nothing.
-    assert not fitting._beats_pca(net, 0, rows, rows.part(0, 1))
+    assert not fitting._beats_pca(Losses(), network, pca, rows, rows.part(0, 1))
 
 
 TABLES = ["iris", "wine", "diabetes", "breast_cancer"]
@@ -231,7 +233,7 @@ def test_one_outlier_does_no_harm(cls):
 def test_warm_start_goes_on(cls):
     X = parabola()
     model = make(cls, warm_start=True, max_iter=8, init="random").fit(X)
-    first, weights = model.best_loss_, model.module_.encoder.module[0].weight.detach().clone()
+    first, weights = model.best_loss_, model.net_.module_.encoder[0].weight.detach().clone()
     scaling = model._scaling
     model.fit(X)
     assert model.best_loss_ <= first * (1 + 1e-5)
@@ -239,9 +241,9 @@ def test_warm_start_goes_on(cls):
     assert model._scaling is scaling
     model.set_params(max_iter=0).fit(X)
     assert model.loss_curve_ == []
-    kept = model.module_.encoder.module[0].weight.detach().clone()
+    kept = model.net_.module_.encoder[0].weight.detach().clone()
     model.fit(X)
-    assert torch.equal(model.module_.encoder.module[0].weight, kept)
+    assert torch.equal(model.net_.module_.encoder[0].weight, kept)
     assert not torch.equal(weights, kept)
 
 
@@ -371,5 +373,5 @@ def test_interrupt_keeps_the_best_weights():
     model = make(encoder=Interrupting(), init="random", max_iter=50)
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(X)
-    assert model.module_.encoder.module.calls < 50
+    assert model.net_.module_.encoder.calls < 50
     assert np.isfinite(model.transform(X)).all()

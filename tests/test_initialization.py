@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from sklearn_ae import _initialization as initialization
-from sklearn_ae._build import linear_autoencoder
+from sklearn_ae._build_network import linear_autoencoder
 from sklearn_ae._initialization import (
     EXACT_SIZE,
     full_pca,

@@ -23,7 +23,15 @@ LAYERS = {
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
-    "assembly": ["_build", "_fitting", "_initialization", "_sklearn", "_training", "pretraining"],
+    "assembly": [
+        "_build_network",
+        "_build_training",
+        "_fitting",
+        "_initialization",
+        "_sklearn",
+        "_training",
+        "pretraining",
+    ],
     "torch only": ["modules", "corruption", "losses", "_persistence"],
 }
 ORDER = list(LAYERS)

@@ -200,7 +200,7 @@ def test_copies_are_independent():
     codes = estimator.transform(X)
     other = copy.deepcopy(estimator)
     with torch.no_grad():
-        for parameter in other.net_.module_.parameters():
+        for parameter in other.module_.parameters():
             parameter.fill_(3.0)
     assert not np.array_equal(other.transform(X), codes)
     np.testing.assert_array_equal(estimator.transform(X), codes)

@@ -20,7 +20,9 @@ def load_script():
     return module
 
 
+sys.path.append(str(SCRIPT.parent))
 random_settings = load_script()
+random_cases = sys.modules["random_cases"]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -37,16 +39,16 @@ def test_cases_are_reproducible():
 
 
 def test_every_parameter_is_drawn():
-    drawn = random_settings.VALID.keys() | random_settings.INVALID.keys()
-    estimator = random_settings.DenoisingAutoencoderTransformer()
+    drawn = random_cases.VALID.keys() | random_cases.INVALID.keys()
+    estimator = random_cases.DenoisingAutoencoderTransformer()
     assert drawn == estimator.get_params().keys()
-    invalid = random_settings.INVALID.keys() | random_settings.INVALID_CORRUPTION.keys()
+    invalid = random_cases.INVALID.keys() | random_cases.INVALID_CORRUPTION.keys()
     assert invalid == estimator.get_params().keys()
 
 
 def test_problems_are_seen(monkeypatch):
     """The check itself: a result that is not finite, a swallowed error, a changed input."""
-    base = random_settings.AutoencoderTransformer
+    base = random_cases.AutoencoderTransformer
 
     class NaN(base):
         def transform(self, X):
@@ -64,7 +66,7 @@ def test_problems_are_seen(monkeypatch):
         (Wrong, ["one row"], "undocumented"),
         (base, ["one row"], "no error"),
     ]:
-        case = random_settings.Case(cls(**params), rows, rows, None, faults)
+        case = random_cases.Case(cls(**params), rows, rows, None, faults)
         with pytest.raises(random_settings.Problem, match=message):
             random_settings.run_case(case)
 

@@ -8,6 +8,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import nn
 
+from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.rows import Batches, Rows, block_size
 from sklearn_ae._training.stopping import KeepBest, StopTraining
 
@@ -23,8 +24,8 @@ class ReconstructionNet(NeuralNet):
         ``module -> torch.optim.Optimizer``.
     shuffle_generator : torch.Generator or None
         Draws the order of the batches; None keeps the order of the rows.
-    corrupt : callable or None
-        ``tensor -> tensor``: what the module sees in training instead of the clean batch.
+    denoising : Denoising or None
+        How the rows are corrupted in training; None trains on clean rows.
     **kwargs
         skorch's.
     """
@@ -35,13 +36,13 @@ class ReconstructionNet(NeuralNet):
         *args: Any,
         make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         shuffle_generator: torch.Generator | None = None,
-        corrupt: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        denoising: Denoising | None = None,
         **kwargs: Any,
     ):
         super().__init__(module, *args, **kwargs)
         self.make_optimizer = make_optimizer
         self.shuffle_generator = shuffle_generator
-        self.corrupt = corrupt
+        self.denoising = denoising
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -71,10 +72,11 @@ class ReconstructionNet(NeuralNet):
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
         inputs, targets = batch
-        if self.corrupt is not None:
-            inputs = self.corrupt(inputs)
-        y_pred = self.module_(inputs)
-        loss = self.criterion_(y_pred, targets)
+        if self.denoising is None:
+            y_pred = self.module_(inputs)
+            loss = self.criterion_(y_pred, targets)
+        else:
+            loss, y_pred = self.denoising.loss(self.module_, self.criterion_, targets)
         loss.backward()
         return {"loss": loss, "y_pred": y_pred}
 
@@ -91,7 +93,7 @@ class ReconstructionNet(NeuralNet):
         total = 0.0
         with torch.no_grad():
             for batch, _ in self.get_iterator(rows):
-                inputs = self.corrupt(batch) if corrupted and self.corrupt else batch
+                inputs = self.denoising.corrupt(batch) if corrupted and self.denoising else batch
                 total += float(self.criterion_(module(inputs), batch)) * len(batch)
         return total / len(rows)
 

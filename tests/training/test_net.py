@@ -6,6 +6,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae._training import rows as rows_module
+from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.net import ReconstructionNet, restored_net
 from sklearn_ae._training.rows import Batches, DenseRows
 from sklearn_ae._training.stopping import KeepBest
@@ -187,14 +188,21 @@ def test_corruption_is_for_training_alone_and_the_target_is_clean():
         def __init__(self):
             super().__init__()
             self.gain = nn.Parameter(torch.zeros(1))
+            self.head = None
 
-        def forward(self, x):
+        def encoder(self, x):
             seen.append((self.training, x.detach().clone()))
             return self.gain * x
 
+        def decoder(self, z):
+            return z
+
+        def forward(self, x):
+            return self.decoder(self.encoder(x))
+
     rows, valid = make_rows(), make_rows(23, seed=1)
     net = train(
-        make_net(Nothing(), corrupt=lambda x: x * 0 + 100, lr=1e-30, batch_size=50),
+        make_net(Nothing(), denoising=Denoising(lambda x: x * 0 + 100), lr=1e-30, batch_size=50),
         epochs=1, train=rows, valid=valid,
     )  # fmt: skip
     trained = [x for training, x in seen if training]
