@@ -140,13 +140,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _wrap(self) -> None:
         """Set the device, and the module for rows and codes in the units of the user."""
-        network, scale = self.net_.module_, self._scaling.scale
         device = torch.device(self.net_.device)
-        if self._n_steps:
-            # Steps multiply what was rounded: in float32, codes would depend on the batch that a
-            # row is transformed in.
-            network = copy.deepcopy(network).to(wide_dtype(device))
-            network = refined(network, self._n_steps)
+        # In float32, codes would depend on the batch that a row is transformed in, and steps
+        # multiply what was rounded.
+        network = copy.deepcopy(self.net_.module_).to(wide_dtype(device))
+        network, scale = refined(network, self._n_steps), self._scaling.scale
         shift = torch.tensor(self._scaling.shift, dtype=wide_dtype(device), device=device)
         origin = torch.zeros((), dtype=shift.dtype, device=device)
         dtype = next(network.parameters()).dtype

@@ -63,6 +63,7 @@ def test_starts_at_pca(params):
         # The closed form has been there.
         nn.init.zeros_(network.decoder.correction[-1].weight)
         nn.init.zeros_(network.decoder.correction[-1].bias)
+        model._wrap()
     pca = PCA(5).fit(X)
     expected = pca.inverse_transform(pca.transform(X))
     if "loss" in params:
