@@ -9,13 +9,12 @@ draws the rows, the split and the network. With --downstream also the held-out a
 """
 
 import argparse
-import functools
 import time
 import warnings
 
 import numpy as np
 from joblib import Parallel, delayed
-from report import print_versions
+from report import print_versions, warm_up
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -50,15 +49,9 @@ def _accuracies(split: Split, codes_train: np.ndarray, codes_test: np.ndarray) -
         ]
 
 
-@functools.cache
-def _warm_up() -> None:
-    """Let the process load what the first fit loads: more than a second, which no table owes."""
-    AutoencoderTransformer(1, max_iter=1).fit(np.eye(20))
-
-
 def run_case(split: Split, k: int, seed: int, methods: list[str], labelled: bool) -> dict:
     """Fit PCA and the methods on one split; return error ratios, seconds and accuracies."""
-    _warm_up()
+    warm_up()
     reducers = {"PCA": PCA(k, random_state=seed)}
     reducers |= {name: METHODS[name](k, random_state=seed) for name in methods}
     result = {}

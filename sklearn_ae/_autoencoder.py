@@ -142,7 +142,9 @@ class AutoencoderTransformer(BaseAutoencoder):
     start at the principal components, f and g at zero. Before the first step the network is PCA
     (Baldi and Hornik, 1989, show that a linear autoencoder can do no better). r is the root mean
     square of PCA's residual, so that the last percent of variance is as easy to learn as the first.
-    Far outside the training rows f and g fade to zero, and the network is linear.
+    Far outside the training rows f and g fade to zero, and the network is linear. What `encode`
+    gives is where `transform` starts from: an encoder that has to serve all rows is not at its best
+    on each of them (Cremer et al., 2018).
 
     On the CPU, the same `random_state` gives the same bits.
 
@@ -153,6 +155,9 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     P. Baldi, K. Hornik, "Neural Networks and Principal Component Analysis: Learning from Examples
     Without Local Minima", Neural Networks 2:53, 1989.
+
+    C. Cremer, X. Li, D. Duvenaud, "Inference Suboptimality in Variational Autoencoders",
+    ICML 2018.
 
     Examples
     --------
