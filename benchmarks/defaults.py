@@ -52,6 +52,9 @@ VARIANTS = {
     "batch 256": {"batch_size": 256},
     "patience 15": {"n_iter_no_change": 15},
     "patience 50": {"n_iter_no_change": 50},
+    "codes as encoded": {"transform_max_iter": 0},
+    "2 steps": {"transform_max_iter": 2},
+    "20 steps": {"transform_max_iter": 20},
     "decay 0.01": {"optimizer": "adamw", "weight_decay": 0.01},
 }
 
@@ -90,7 +93,7 @@ def main() -> None:
         ratios, seconds = zip(*workers(delayed(task)(*case) for case in cases), strict=True)
         mean = np.exp(np.mean(np.log(ratios)))
         print(
-            f"{variant:>12}: geometric mean {mean:.3f}, worst {max(ratios):.3f}, all fits "
+            f"{variant:>16}: geometric mean {mean:.3f}, worst {max(ratios):.3f}, all fits "
             f"{sum(seconds):.0f} s, longest {max(seconds):.1f} s",
             flush=True,
         )
