@@ -233,7 +233,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """Encode rows and decode them again: ``inverse_transform(transform(X))``.
+        """Rebuild rows from their codes.
+
+        It is ``inverse_transform(transform(X))``, and the same with `code_layer`.
 
         Parameters
         ----------

@@ -1,9 +1,8 @@
 """From constructor values to encoder and decoder."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
 from numbers import Integral
 from typing import Any
 
@@ -32,7 +31,7 @@ from sklearn_ae.modules import (
 from sklearn_ae.modules.hidden import hidden_layers
 
 # What `hidden_layer_sizes="auto"` stands for.
-SIZES = {"dense": (256, 256), "conv": (32, 64), "attention": (32, 32), "linear": ()}
+SIZES = {"dense": (256, 256), "conv": (32, 64), "attention": (32, 32)}
 
 
 @dataclass
@@ -94,11 +93,13 @@ def image_size(value: Any, n_features: int) -> tuple[int, int, int] | None:
         raise ValueError(
             f"image_shape={value!r} must be three positive integers: (channels, height, width)."
         )
-    if prod(shape) != n_features:
+    channels, height, width = map(int, shape)
+    if channels * height * width != n_features:
         raise ValueError(
-            f"image_shape={value!r} stands for {prod(shape)} columns, but X has {n_features}."
+            f"image_shape={value!r} stands for {channels * height * width} columns, but X has "
+            f"{n_features}."
         )
-    return tuple(int(n) for n in shape)  # type: ignore[return-value]
+    return channels, height, width
 
 
 def network_kinds(estimator: Any) -> tuple[Any, Any]:
@@ -128,7 +129,7 @@ def network_kinds(estimator: Any) -> tuple[Any, Any]:
     return encoder, decoder
 
 
-def _make(name, kind, estimator, n_inputs, n_outputs, generator, zero):
+def _make(name, kind, estimator, n_inputs, n_outputs, image_shape, generator, zero):
     """Make the encoder or decoder of this name; `zero` starts it at zero."""
     if not isinstance(kind, str):
         module = _users(name, kind, n_inputs, n_outputs)
@@ -137,8 +138,8 @@ def _make(name, kind, estimator, n_inputs, n_outputs, generator, zero):
     if isinstance(activation, str):
         activation = ACTIVATIONS[activation]
     rest = (activation, generator)
-    n_features = n_inputs if name == "encoder" else n_outputs
-    image_shape: Any = image_size(estimator.image_shape, n_features)
+    if kind == "linear":
+        return dense(n_inputs, (), n_outputs, *rest, zero_last=zero)
     sizes = hidden_sizes(estimator.hidden_layer_sizes, kind)
     if kind == "attention":
         return AttentionEncoder(
@@ -150,7 +151,7 @@ def _make(name, kind, estimator, n_inputs, n_outputs, generator, zero):
             return conv_decoder(n_inputs, sizes, image_shape, *rest, zero_last=zero)
     elif kind == "conv":
         return conv_encoder(image_shape, sizes, n_outputs, *rest, zero_last=zero)
-    return dense(n_inputs, () if kind == "linear" else sizes, n_outputs, *rest, zero_last=zero)
+    return dense(n_inputs, sizes, n_outputs, *rest, zero_last=zero)
 
 
 def _users(name, value, n_inputs, n_outputs):
@@ -236,22 +237,22 @@ def build_network(
         If a parameter is wrong, or a module maps to other shapes than it should.
     """
     encoder_kind, decoder_kind = network_kinds(estimator)
-    image_size(estimator.image_shape, n_features)
+    image_shape = image_size(estimator.image_shape, n_features)
     k, tied = estimator.n_components, estimator.tied_weights
     # Transposes share their zeros: of those that are tied, a gate is what starts at zero.
     zero = start is not None and not tied
-    encoder = _make("encoder", encoder_kind, estimator, n_features, k, generator, zero)
+    rest = (image_shape, generator, zero)
+    encoder = _make("encoder", encoder_kind, estimator, n_features, k, *rest)
+    decoder: Any = None
     if tied:
-        decoder: nn.Module = transposed(encoder)
+        decoder = transposed(encoder)
         if start is not None:
             encoder, decoder = Gate(encoder, k), Gate(decoder, n_features)
-    else:
-        decoder = _make("decoder", decoder_kind, estimator, k, n_features, generator, zero)
+    elif start is None or decoder_kind != "linear":
+        decoder = _make("decoder", decoder_kind, estimator, k, n_features, *rest)
     probabilities = _probabilities(estimator.loss, scaling)
     if start is not None:
         network = _corrected(encoder, decoder, start, tied, probabilities)
-        if decoder_kind == "linear":
-            network.decoder = build_pca(start.pca, estimator.loss, scaling).decoder
     elif probabilities:
         network = Autoencoder(encoder, Probabilities(decoder, **probabilities))
     else:
@@ -269,7 +270,7 @@ def _probabilities(loss, scaling):
 
 
 def _corrected(encoder, decoder, start, tied, probabilities):
-    """Make the network that starts at PCA of its corrections."""
+    """Make the network that starts at PCA of its corrections; the decoder may have none."""
     pca: Any = linear_autoencoder(start.pca)
     path = Transposed(pca.encoder, pca.decoder.bias) if tied else pca.decoder
     deviations = start.pca.deviations
@@ -284,15 +285,13 @@ def _corrected(encoder, decoder, start, tied, probabilities):
     rows = (low - margin, high + margin, Fade(_float32(start.pca.mean), _float32(start.row_radius)))
     middle, radius = _float32(start.code_middle), _float32(start.code_radius)
     codes = (middle - radius, middle + radius, Fade(middle, radius, torch.inf))
-    corrected: Callable[..., Corrected] = Corrected
-    # What PCA leaves of a row is its unit; logits have their own.
-    size = start.residual * ones
-    if probabilities:
-        corrected, size = CorrectedProbabilities, ones
-    return Autoencoder(
-        Corrected(pca.encoder, encoder, ones, step, *rows),
-        corrected(path, decoder, unit, size, *codes, **probabilities),
-    )
+    if decoder is None:
+        decode = ClippedProbabilities(path, **probabilities) if probabilities else path
+    elif probabilities:
+        decode = CorrectedProbabilities(path, decoder, unit, ones, *codes, **probabilities)
+    else:
+        decode = Corrected(path, decoder, unit, start.residual * ones, *codes)
+    return Autoencoder(Corrected(pca.encoder, encoder, ones, step, *rows), decode)
 
 
 def check_code_layer(network: Autoencoder, code_layer: int | None) -> None:

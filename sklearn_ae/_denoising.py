@@ -48,7 +48,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         is the correction to the linear path. It sees rows centred and scaled by one number.
     decoder : None, {"dense", "conv", "linear"}, torch.nn.Module or callable, default=None
         The network that decodes; a callable is given ``(n_components, n_features)``. None mirrors
-        the encoder; that of "attention" is linear with ``init="random"``, else "dense".
+        "dense" and "conv", is "linear" for "attention" with ``init="random"``, else "dense".
     image_shape : array-like of 3 int or None, default=None
         Channels, height and width of the image that a row holds, in this order.
     tied_weights : bool, default=False
@@ -107,10 +107,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Epochs without progress after which training stops.
     tol : float, default=1e-4
         Progress is a lower loss by more than `tol` times the best one.
-    transform_max_iter : int, default=0
+    transform_max_iter : int, default=5
         Steps of gradient descent by which `transform` improves each code that the encoder gives:
-        a step is taken where the decoder then rebuilds the row better. 0 leaves the codes alone:
-        what the encoder takes for noise is not to be rebuilt.
+        a step is taken where the decoder then rebuilds the row better. 0 leaves the codes alone,
+        for rows that are corrupted themselves: steps follow them as they are.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units.
     callbacks : list of skorch callbacks or None, default=None
@@ -135,7 +135,9 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     best_iter_ : int
         Epoch whose weights are kept; 0 is the start.
     loss_curve_ : list of float
-        Training loss of each epoch, in units of PCA's squared residual (``init="pca"``).
+        Training loss of each epoch: with ``init="pca"`` in units of what PCA leaves (its mean
+        square, or its root for "absolute_error"), with "binary_log_loss" in nats a cell, with a
+        module as the module gives it.
     validation_loss_curve_ : list of float or None
         Loss on the held-out rows after each epoch; None without `early_stopping`.
     best_loss_ : float or None
@@ -151,9 +153,11 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     device_ : str
         Where the network is.
     module_ : torch.nn.Module
-        The network, with ``.encoder`` and ``.decoder``, for rows and codes in the units of `X`.
+        What `transform` and `inverse_transform` compute: a float64 copy of the network, with
+        ``.encoder`` (its steps included) and ``.decoder``, in the units of `X`.
     net_ : skorch.NeuralNet
-        What trained it, with its ``history``; its module works in centred and scaled units.
+        What trained the network, with its ``history``. ``net_.module_`` is the network itself: in
+        float32, for centred and scaled rows, its codes as they are encoded.
 
     See Also
     --------
@@ -223,7 +227,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 25,
         tol: float = 1e-4,
-        transform_max_iter: int = 0,
+        transform_max_iter: int = 5,
         warm_start: bool = False,
         callbacks: list | None = None,
         device: str = "auto",

@@ -6,13 +6,11 @@ import functools
 import math
 import warnings
 from dataclasses import dataclass
-from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import LRScheduler
 from torch import nn
@@ -24,6 +22,7 @@ from sklearn_ae._build_training import (
     copy_callbacks,
     make_optimizer,
 )
+from sklearn_ae._guarantee import beats_pca
 from sklearn_ae._initialization import (
     full_pca,
     ordinary_codes,
@@ -40,7 +39,7 @@ from sklearn_ae._training.device import (
     wide_dtype,
 )
 from sklearn_ae._training.net import ReconstructionNet
-from sklearn_ae._training.rows import Rows, block_size, blocks
+from sklearn_ae._training.rows import Rows, blocks
 from sklearn_ae._training.scaling import Scaling, scale_rows
 from sklearn_ae._training.stopping import KeepBest
 from sklearn_ae.modules import Autoencoder, Corrected, Transposed
@@ -51,17 +50,8 @@ from sklearn_ae.pretraining import pretrain
 # Below this share of the data's spread, PCA's residual is the rounding of float32, in which the
 # networks compute: there is nothing to learn from.
 SMALLEST_RESIDUAL = 1e-5
-# Groups of validation rows whose losses are compared, to know the sampling error of their mean.
-N_GROUPS = 32
-# How sure it must be that the network beats PCA on new rows: on fewer groups than FEW, the best
-# of many epochs is more often the luckiest.
-CONFIDENCE = 0.95
-FEW = 10
-CONFIDENCE_OF_FEW = 0.999
 # Without validation rows: weights with more than so many times the loss of the start are spoiled.
 SPOILED = 2.0
-# Larger values of a group are counted as this quantile of the groups.
-CAP_QUANTILE = 0.9
 # Rows a batch, and the batches that an epoch of few rows has all the same.
 BATCH_ROWS = 128
 LEAST_BATCH_ROWS = 16
@@ -137,7 +127,7 @@ def _fit(estimator, X, seed, device, previous):
             estimator, n_features, scaling, start if at_pca else None, generator
         ).to(device)
         if estimator.pretraining is not None:
-            pretrain(estimator, network, train, scaling, seed)
+            pretrain(estimator, network, train, seed)
     else:
         network = copy.deepcopy(previous[0]).to(device)
     check_code_layer(network, estimator.code_layer)
@@ -162,7 +152,8 @@ def _fit(estimator, X, seed, device, previous):
         total = _mean_square(valid, start.pca.mean)
         fit.pca_score = _explained(_squared_error(pca, valid), total)
         fit.score = _explained(_squared_error(whole, valid), total)
-        if may_fall_back and not _beats_pca(net, whole, pca, train, valid):
+        k = estimator.n_components
+        if may_fall_back and not beats_pca(net, whole, pca, k, train, valid):
             return _fall_back(estimator, X, fit, seed, "was not beaten on the validation rows")
     return fit
 
@@ -175,7 +166,7 @@ def _operations(network, n_features, device):
         nonlocal total
         # A convolution applies its weights at many places. The first axis of the weights is that of
         # the outputs, but where a layer is the transpose of another.
-        backwards = isinstance(layer, nn.ConvTranspose2d | Transposed)
+        backwards = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | Transposed)
         cells = inputs[0] if backwards else output
         total += 2 * layer.weight.numel() * cells.numel() // layer.weight.shape[0]
 
@@ -326,51 +317,6 @@ def _explained(error: float, total: float) -> float:
     if total > 0:
         return 1 - error / total
     return float(error == 0)
-
-
-def _beats_pca(
-    net: ReconstructionNet, network: Autoencoder, pca: Autoencoder, train: Rows, valid: Rows
-) -> bool:
-    """Tell whether the network beats PCA on the validation rows by more than sampling error.
-
-    It must have the lower loss in total, and by a t-test over groups of rows a gain relative to
-    both losses: the total alone hangs on the few rows that PCA rebuilds worst.
-
-    What it has to beat is PCA on all rows, not the PCA that the validation rows were kept from.
-    With an excess error that falls as 1 / rows, that one is better by half the gap between its
-    errors on validation and on training rows, times the share of the validation rows.
-    """
-    if len(valid) < 2:
-        return False
-    ours, theirs = (_group_losses(net, module, valid) for module in (network, pca))
-    # One row far out would hide what happens to all others: large losses and gains count, but not
-    # in full.
-    gap = max(_capped(theirs).mean() - net.mean_loss(train, pca), 0.0)
-    handicap = gap / 2 * len(valid) / (len(train) + len(valid))
-    if not _capped(theirs - ours).mean() > handicap:
-        return False
-    theirs *= 1 - handicap / theirs.mean()
-    gain = (theirs - ours) / (np.abs(theirs) + np.abs(ours) + np.finfo(float).tiny)
-    deviation = gain.std(ddof=1) / math.sqrt(len(gain))
-    confidence = CONFIDENCE if len(gain) >= FEW else CONFIDENCE_OF_FEW
-    return bool(gain.mean() > stats.t.ppf(confidence, len(gain) - 1) * deviation)
-
-
-def _capped(values: np.ndarray) -> np.ndarray:
-    return np.minimum(values, np.quantile(values, CAP_QUANTILE))
-
-
-def _group_losses(net, module, rows):
-    """Return the mean loss of a module over each of some groups of rows, of about the same size."""
-    edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int).tolist()
-    if len(rows) > block_size(rows.n_columns):
-        return np.array([net.mean_loss(rows.part(a, b), module) for a, b in pairwise(edges)])
-    # Together: groups of a few rows would take as long as all.
-    targets = rows.slice(0, len(rows))
-    with torch.inference_mode():
-        rebuilt = module(targets)
-        losses = [net.criterion_(rebuilt[a:b], targets[a:b]) for a, b in pairwise(edges)]
-    return torch.stack(losses).cpu().double().numpy()
 
 
 def _fall_back(estimator, X, fit, seed, why):

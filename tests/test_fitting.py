@@ -13,8 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
-from sklearn_ae import _fitting as fitting
-from sklearn_ae._training.rows import DenseRows
 
 ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoderTransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -140,43 +138,6 @@ def test_beats_pca_clearly_on_digits():
     train, held_out = train_test_split(X[:1000] / 16, random_state=0)
     model = make(n_components=4, hidden_layer_sizes=(128,), max_iter=30).fit(train)
     assert squared_error(model, held_out) < 0.9 * squared_error(fit_pca(train, 4), held_out)
-
-
-class Losses:
-    """A net whose loss of a module is the mean of what it gives."""
-
-    def criterion_(self, prediction, target):
-        return prediction.mean()
-
-    def mean_loss(self, rows, module):
-        return float(self.criterion_(module(rows.tensor), rows.tensor))
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours", "beaten"),
-    [
-        (1.0, 0.9, True),
-        (1.0, 1.0, False),
-        (0.0, 0.0, False),
-        # Clearly better on most rows, but worse in total.
-        (
-            np.r_[np.full(60, 0.1), np.full(20, 10.0)],
-            np.r_[np.full(60, 0.05), np.full(20, 11)],
-            False,
-        ),
-        # Better in total, by one row.
-        (np.r_[np.full(79, 0.1), 10.0], np.r_[np.full(79, 0.1), 1.0], False),
-    ],
-)
-def test_beats_pca_in_total_and_on_most_rows(theirs, ours, beaten):
-    losses = np.zeros((80, 2), np.float32)
-    losses[:, 0], losses[:, 1] = theirs, ours
-    losses = losses[np.random.default_rng(0).permutation(80)]
-    rows = DenseRows(torch.from_numpy(losses), torch.device("cpu"))
-    pca, network = (lambda x, column=column: x[:, column] for column in (0, 1))
-    assert fitting._beats_pca(Losses(), network, pca, rows, rows) is beaten
-    # A single row proves nothing.
-    assert not fitting._beats_pca(Losses(), network, pca, rows, rows.part(0, 1))
 
 
 TABLES = ["iris", "wine", "diabetes", "breast_cancer"]

@@ -27,6 +27,7 @@ LAYERS = {
         "_build_network",
         "_build_training",
         "_fitting",
+        "_guarantee",
         "_initialization",
         "_sklearn",
         "_training",

@@ -38,6 +38,9 @@ class Denoising:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of a batch of clean rows, and what the network made of them."""
         inputs = self.corrupt(rows)
+        if self.emphasis == 0.5 and network.head is None and not self.mask_tokens:
+            rebuilt = network(inputs)
+            return criterion(rebuilt, rows), rebuilt
         # A cell that is drawn and yet keeps its value is not corrupted.
         corrupted = inputs != rows
         codes = network.encoder(inputs, *([corrupted] if self.mask_tokens else []))

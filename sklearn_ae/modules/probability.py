@@ -40,7 +40,7 @@ class Probabilities(nn.Module):
         return (torch.sigmoid(self.decoder(z)) - self.shift) / self.scale
 
 
-class ClippedProbabilities(Probabilities):
+class ClippedProbabilities(nn.Module):
     """A decoder of rows, clipped to where probabilities are: PCA's.
 
     Parameters
@@ -51,10 +51,18 @@ class ClippedProbabilities(Probabilities):
         As for `Probabilities`.
     """
 
+    low: torch.Tensor
+    high: torch.Tensor
+
+    def __init__(self, decoder: nn.Module, shift: torch.Tensor, scale: float):
+        super().__init__()
+        self.decoder = decoder
+        self.register_buffer("low", (NEAREST - shift) / scale)
+        self.register_buffer("high", (1 - NEAREST - shift) / scale)
+
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map codes ``(*, n_components)`` to rows ``(*, n_features)``."""
-        low, high = ((end - self.shift) / self.scale for end in (NEAREST, 1 - NEAREST))
-        return self.decoder(z).clamp(low, high)
+        return self.decoder(z).clamp(self.low, self.high)
 
 
 class CorrectedProbabilities(Corrected):

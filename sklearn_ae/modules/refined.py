@@ -1,5 +1,7 @@
 """An encoder whose codes are improved by descent on what the decoder makes of them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -64,8 +66,7 @@ class RefinedEncoder(nn.Module):
             return (self.decoder(z) - x).square().sum(-1, keepdim=True) / 2
 
         codes = self.encoder(x)
-        error, pull_back = torch.func.vjp(half_error, codes)  # type: ignore[misc]
-        (gradient,) = pull_back(torch.ones_like(error))
+        error, gradient = _value_and_gradient(half_error, codes)
         # Of a linear map with orthonormal rows, as PCA is, 1 is the best step. No step can gain
         # more than all of the error.
         step = (2 * error / _square(gradient)).nan_to_num(1.0).clamp(max=1.0)
@@ -73,8 +74,7 @@ class RefinedEncoder(nn.Module):
             tried = codes - step * gradient
             if i == self.n_steps - 1:
                 return torch.where(half_error(tried) <= TOLERANCE * error, tried, codes)
-            tried_error, pull_back = torch.func.vjp(half_error, tried)  # type: ignore[misc]
-            (tried_gradient,) = pull_back(torch.ones_like(error))
+            tried_error, tried_gradient = _value_and_gradient(half_error, tried)
             better = tried_error <= TOLERANCE * error
             turned = tried_gradient - gradient
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
@@ -85,6 +85,14 @@ class RefinedEncoder(nn.Module):
             gradient = torch.where(better, tried_gradient, gradient)
             error = torch.where(better, tried_error, error)
         return codes
+
+
+def _value_and_gradient(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a function of each row, and its gradients; in inference mode too."""
+    value, pull_back, *_ = torch.func.vjp(function, x)
+    return value, pull_back(torch.ones_like(value))[0]
 
 
 def _square(x: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,6 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from sklearn_ae._training.rows import Rows
-from sklearn_ae._training.scaling import Scaling
 from sklearn_ae.modules import Autoencoder, Probabilities, Transposed
 from sklearn_ae.pretraining.rbm import RBMPretraining
 from sklearn_ae.pretraining.stacked import StackedDenoisingPretraining
@@ -46,7 +45,7 @@ def check_unrollable(estimator: Any) -> None:
         )
 
 
-def pretrain(estimator: Any, network: Autoencoder, rows: Rows, scaling: Scaling, seed: int) -> None:
+def pretrain(estimator: Any, network: Autoencoder, rows: Rows, seed: int) -> None:
     """Pretrain the layers of a dense network, and put their weights into it.
 
     Parameters
@@ -57,8 +56,6 @@ def pretrain(estimator: Any, network: Autoencoder, rows: Rows, scaling: Scaling,
         What these parameters describe.
     rows : Rows
         Scaled rows to train on.
-    scaling : Scaling
-        Their units.
     seed : int
         Seeds the weights, the order of the rows and the noise.
 
@@ -78,10 +75,10 @@ def pretrain(estimator: Any, network: Autoencoder, rows: Rows, scaling: Scaling,
     method._validate_params()
     encoder: Any = network.encoder
     decoder: Any = network.decoder
-    binary = isinstance(decoder, Probabilities)
+    probabilities = decoder if isinstance(decoder, Probabilities) else None
     up = [m for m in encoder if isinstance(m, nn.Linear)]
-    down = [m for m in (decoder.decoder if binary else decoder) if isinstance(m, LAYERS)]
-    layers = method.pretrain_layers(copy.deepcopy(encoder), rows, scaling if binary else None, seed)
+    down = [m for m in (decoder.decoder if probabilities else decoder) if isinstance(m, LAYERS)]
+    layers = method.pretrain_layers(copy.deepcopy(encoder), rows, probabilities, seed)
     if not all(bool(torch.isfinite(value).all()) for layer in layers for value in layer):
         warnings.warn(
             f"pretraining={estimator.pretraining!r} diverged, and its layers are not used. Try a "
@@ -98,8 +95,7 @@ def pretrain(estimator: Any, network: Autoencoder, rows: Rows, scaling: Scaling,
             if not isinstance(below, Transposed):
                 below.weight.copy_(weight.T)
             below.bias.copy_(visible_bias)
-        if binary and isinstance(method, RBMPretraining):
+        if probabilities and isinstance(method, RBMPretraining):
             # The machine saw probabilities; the network sees them centred and scaled.
-            shift = torch.as_tensor(scaling.shift, dtype=torch.float32, device=rows.device)
-            up[0].bias.add_(up[0].weight @ shift)
-            up[0].weight.mul_(scaling.scale)
+            up[0].bias.add_(up[0].weight @ probabilities.shift)
+            up[0].weight.mul_(probabilities.scale)

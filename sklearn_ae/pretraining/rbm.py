@@ -10,7 +10,7 @@ from torch import nn
 
 from sklearn_ae._sklearn import Interval
 from sklearn_ae._training.rows import Batches, Rows
-from sklearn_ae._training.scaling import Scaling
+from sklearn_ae.modules import Probabilities
 from sklearn_ae.modules.rbm import RestrictedBoltzmannMachine
 
 # As in the paper's code: momentum at first and after so many epochs, and the share of the learning
@@ -83,7 +83,7 @@ class RBMPretraining(BaseEstimator):
         self.weight_decay = weight_decay
 
     def pretrain_layers(
-        self, encoder: nn.Sequential, rows: Rows, probabilities: Scaling | None, seed: int
+        self, encoder: nn.Sequential, rows: Rows, probabilities: Probabilities | None, seed: int
     ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Train a machine for each layer.
 
@@ -93,8 +93,8 @@ class RBMPretraining(BaseEstimator):
             Dense layers, whose sizes the machines take.
         rows : Rows
             Scaled rows.
-        probabilities : Scaling or None
-            The units of the rows, where they stand for probabilities.
+        probabilities : Probabilities or None
+            The network's output, in whose units the rows are, where they stand for probabilities.
         seed : int
             Seeds the weights, the order of the rows and the states of the hidden units.
 
@@ -125,7 +125,7 @@ class RBMPretraining(BaseEstimator):
         machine: RestrictedBoltzmannMachine,
         below: list[RestrictedBoltzmannMachine],
         rows: Rows,
-        probabilities: Scaling | None,
+        probabilities: Probabilities | None,
         order: torch.Generator,
         states: torch.Generator,
     ) -> None:
@@ -139,8 +139,6 @@ class RBMPretraining(BaseEstimator):
             lr=self.learning_rate * (GAUSSIAN_RATE if gaussian else 1),
             momentum=MOMENTA[0],
         )
-        if probabilities is not None:
-            shift = torch.as_tensor(probabilities.shift, dtype=torch.float32, device=rows.device)
         batches = Batches(rows, min(self.batch_size, len(rows)), order)
         for epoch in range(self.max_iter):
             for group in optimizer.param_groups:
@@ -148,7 +146,8 @@ class RBMPretraining(BaseEstimator):
             for batch, _ in batches:
                 visible = batch
                 if probabilities is not None:
-                    visible = batch * probabilities.scale + shift
+                    visible = batch * probabilities.scale + probabilities.shift
+                # In each epoch anew: the activations of all rows may be larger than the rows.
                 with torch.no_grad():
                     for other in below:
                         visible = other.hidden(visible)

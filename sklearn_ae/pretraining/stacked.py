@@ -9,7 +9,6 @@ from torch import nn
 
 from sklearn_ae._sklearn import Interval
 from sklearn_ae._training.rows import Batches, Rows
-from sklearn_ae._training.scaling import Scaling
 from sklearn_ae.corruption import Masking
 from sklearn_ae.losses import BinaryLogLoss, SquaredError
 from sklearn_ae.modules import Probabilities, Transposed
@@ -81,7 +80,7 @@ class StackedDenoisingPretraining(BaseEstimator):
         self.batch_size = batch_size
 
     def pretrain_layers(
-        self, encoder: nn.Sequential, rows: Rows, probabilities: Scaling | None, seed: int
+        self, encoder: nn.Sequential, rows: Rows, probabilities: Probabilities | None, seed: int
     ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Train an autoencoder for each layer, in place of it.
 
@@ -91,8 +90,8 @@ class StackedDenoisingPretraining(BaseEstimator):
             Dense layers, which are trained.
         rows : Rows
             Scaled rows.
-        probabilities : Scaling or None
-            The units of the rows, where they stand for probabilities.
+        probabilities : Probabilities or None
+            The network's output, in whose units the rows are, where they stand for probabilities.
         seed : int
             Seeds the order of the rows and the masks.
 
@@ -111,11 +110,8 @@ class StackedDenoisingPretraining(BaseEstimator):
             decoder: nn.Module = back
             loss: nn.Module = SquaredError(1.0)
             if start == 0 and probabilities is not None:
-                shift = torch.as_tensor(
-                    probabilities.shift, dtype=torch.float32, device=rows.device
-                )
-                decoder = Probabilities(back, shift, probabilities.scale)
-                loss = BinaryLogLoss(shift, probabilities.scale)
+                units = (probabilities.shift, probabilities.scale)
+                decoder, loss = Probabilities(back, *units), BinaryLogLoss(*units)
             whole = nn.Sequential(encoder[start:stop], decoder).to(rows.device)
             self._train(whole, encoder[:start], loss, rows, order, masks)
             layers.append((layer.weight.data, layer.bias.data, back.bias.data))

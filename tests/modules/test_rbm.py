@@ -24,24 +24,24 @@ def machine(**kinds):
     return made
 
 
+@torch.no_grad()
+def joint_energy(made, v, h):
+    """Energy of each pair of states of the visible and of the hidden units."""
+    return -(v @ made.weight.T) @ h.T - (v @ made.visible_bias)[:, None] - made.hidden_bias @ h.T
+
+
 def test_free_energy_sums_out_the_hidden_units():
     made = machine()
     v, h = binary_states(3), binary_states(2)
-    with torch.no_grad():
-        energy = (
-            -(v @ made.weight.T) @ h.T - (v @ made.visible_bias)[:, None] - made.hidden_bias @ h.T
-        )
-    torch.testing.assert_close(made.free_energy(v), -torch.logsumexp(-energy, 1))
+    expected = -torch.logsumexp(-joint_energy(made, v, h), 1)
+    torch.testing.assert_close(made.free_energy(v), expected)
 
 
 def test_conditional_means_are_those_of_the_joint_distribution():
     made = machine()
     v, h = binary_states(3), binary_states(2)
+    joint = torch.softmax(-joint_energy(made, v, h).flatten(), 0).reshape(8, 4)
     with torch.no_grad():
-        energy = (
-            -(v @ made.weight.T) @ h.T - (v @ made.visible_bias)[:, None] - made.hidden_bias @ h.T
-        )
-        joint = torch.softmax(-energy.flatten(), 0).reshape(8, 4)
         torch.testing.assert_close(made.hidden(v), joint @ h / joint.sum(1, keepdim=True))
         torch.testing.assert_close(made.visible(h), joint.T @ v / joint.sum(0)[:, None])
 
