@@ -118,6 +118,7 @@ def main() -> None:
     """Run the cases that the arguments choose and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_dir", nargs="?", help="folder with load.py; without, bundled tables")
+    parser.add_argument("--tables", nargs="+", help="names of tables; all without")
     parser.add_argument("--downstream", action="store_true", help="accuracy on the codes, too")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cases at once; 1 for honest seconds")
@@ -126,6 +127,8 @@ def main() -> None:
     print_versions()
     jobs, labelled = [], set()
     for name, X, y in load_tables(args.data_dir):
+        if args.tables and name not in args.tables:
+            continue
         labels = args.downstream and y is not None and name not in REGRESSION
         if labels:
             y = np.unique(np.asarray(y).astype(str), return_inverse=True)[1]

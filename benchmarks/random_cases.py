@@ -60,7 +60,7 @@ VALID = {
     "init": ["pca", "random"],
     "encoder": ["dense"] * 4 + ["conv", "attention", _mlp, _norm_and_dropout],
     "decoder": [None] * 4 + ["dense", "conv", "linear", _mlp, _norm_and_dropout],
-    "image_shape": [None, _image, _image],
+    "image_shape": [None, _image, _image, (1, 1, -1)],
     "tied_weights": [False, False, True],
     "pretraining": [None, None, "rbm", "denoising", RBMPretraining(max_iter=1)],
     "code_layer": [None, None, 0, 1],
@@ -92,7 +92,7 @@ INVALID = {
     "hidden_layer_sizes": [0, -3, (0,), (4, -1), (2.5,), "ten", ("a",), None],
     "activation": ["swish", 3, None, ""],
     "init": ["svd", None, 0],
-    "image_shape": [3, (1, 2), (0, 3, 3), (1, 999, 7), "image"],
+    "image_shape": [3, (1, 2), (0, 3, 3), (1, 999, 7), (1, -1, -1), "image"],
     "tied_weights": ["yes", None],
     "pretraining": ["autoencoder", 3, RBMPretraining(max_iter=0)],
     "code_layer": [-1, 1.5, 999, "last"],
@@ -150,14 +150,14 @@ def draw_parameters(rng, cls, n_columns) -> tuple[dict, list[str]]:
             params |= UNROLLABLE
         faults.append(f"{name}={params[name]!r}")
     else:
-        faults += settle(rng, cls(**params), params)
+        faults += settle(rng, cls(**params), params, n_columns)
     return params, faults
 
 
 UNROLLABLE = {"init": "random", "encoder": "dense", "decoder": None, "activation": "logistic"}
 
 
-def settle(rng, estimator, params) -> list[str]:
+def settle(rng, estimator, params, n_columns) -> list[str]:
     """Make most of the parameters that contradict each other agree; return what is left."""
     get = estimator.get_params(deep=False) | params
     faults = []
@@ -180,7 +180,9 @@ def settle(rng, estimator, params) -> list[str]:
     n_layers = 2 if isinstance(get["hidden_layer_sizes"], str) else len(sizes)
     if "conv" in kinds:
         image = get["image_shape"]
-        if image is None or min(image[1:]) < 2**n_layers:
+        least = 2**n_layers
+        sides = [] if image is None else [n_columns if n == -1 else n for n in image[1:]]
+        if image is None or any(1 < side < least for side in sides):
             faults.append("no image for convolutions")
     if kinds[0] == "attention" and n_layers and len(set(sizes)) > 1:
         faults.append("tokens of several sizes")

@@ -48,7 +48,7 @@ def main() -> None:
         points = ax.scatter(*codes.T, c=y_test, cmap="tab10", s=14, vmin=-0.5, vmax=9.5)
         ax.set(xticks=[], yticks=[])
     figure.colorbar(points, ax=axes, ticks=range(10), label="digit", pad=0.01)
-    figure.savefig(args.path, dpi=110)
+    figure.savefig(args.path, dpi=110, pil_kwargs={"optimize": True})
 
 
 if __name__ == "__main__":

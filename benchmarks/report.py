@@ -1,12 +1,15 @@
-"""What every benchmark starts with: where it runs, and a process that is warm."""
+"""What benchmarks share: where they run, a process that is warm, a limit of time."""
 
 import functools
 import platform
+import time
+from typing import Any
 
 import numpy as np
 import sklearn
 import skorch
 import torch
+from skorch.callbacks import Callback
 
 import sklearn_ae
 
@@ -25,3 +28,25 @@ def print_versions() -> None:
 def warm_up() -> None:
     """Let the process load what the first fit loads: more than a second, which no table owes."""
     sklearn_ae.AutoencoderTransformer(1, max_iter=1).fit(np.eye(20))
+
+
+class StopAfter(Callback):
+    """Stops training after an epoch, once the time is up.
+
+    Parameters
+    ----------
+    seconds : float
+        How long training may take.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Stop as Ctrl-C would."""
+        if time.perf_counter() - self.began > self.seconds:
+            raise KeyboardInterrupt

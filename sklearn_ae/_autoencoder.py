@@ -44,7 +44,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         The network that decodes; a callable is given ``(n_components, n_features)``. None mirrors
         "dense" and "conv", is "linear" for "attention" with ``init="random"``, else "dense".
     image_shape : array-like of 3 int or None, default=None
-        Channels, height and width of the image that a row holds, in this order.
+        Channels, height and width of the image that a row holds, in this order; one of them may
+        be -1, what the columns leave for it. An image of height 1 is a profile, as of a spectrum.
     tied_weights : bool, default=False
         Whether the decoder's layers are the transposes of the encoder's, with their own biases.
     pretraining : {"rbm", "denoising"}, RBMPretraining, StackedDenoisingPretraining or None, \
@@ -57,12 +58,13 @@ class AutoencoderTransformer(BaseAutoencoder):
     loss : {"squared_error", "absolute_error", "huber", "binary_log_loss"} or torch.nn.Module, \
             default="squared_error"
         What training minimizes. Huber's loss turns linear at 1.345 times the root mean square of
-        what PCA leaves. "binary_log_loss" is the cross-entropy of a logistic output, for rows in
-        [0, 1]. A module ``(prediction, target) -> scalar`` is given rows in the units of
-        `X`.
+        what PCA leaves, or with ``init="random"`` of the centred rows. "binary_log_loss" is the
+        cross-entropy of a logistic output, for rows in [0, 1]. A module ``(prediction, target) ->
+        scalar``, a mean over the rows, is given rows in the units of `X`.
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
         A callable ``params -> torch.optim.Optimizer`` sets its own rate and decay, as in
-        ``functools.partial(torch.optim.RMSprop, lr=1e-4)``.
+        ``functools.partial(torch.optim.RMSprop, lr=1e-4)``. It is given groups of parameters; with
+        ``init="pca"`` the rate of the linear path is then multiplied by what PCA leaves.
     learning_rate_init : float, default=3e-3
         Learning rate at the start; it is halved after each `n_iter_no_change` / 3 epochs
         without progress, unless `callbacks` has a ``skorch.callbacks.LRScheduler``.
@@ -72,8 +74,9 @@ class AutoencoderTransformer(BaseAutoencoder):
         Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
-    max_iter : int, default=140
-        Most epochs. 0 solves the decoder's correction in closed form and does not train.
+    max_iter : int, default=100
+        Most epochs. 0 does not train: dense layers with ``init="pca"`` are then solved in closed
+        form, others stay as they were drawn or pretrained.
     early_stopping : bool, default=True
         Whether to hold rows out, to choose by their error: when to stop, which weights to keep,
         and whether to fall back to PCA. Without, the training loss says when to stop and which
@@ -86,7 +89,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         Progress is a lower loss by more than `tol` times the best one.
     transform_max_iter : int, default=5
         Steps of gradient descent by which `transform` improves each code that the encoder gives:
-        a step is taken where the decoder then rebuilds the row better. 0 leaves the codes alone.
+        a step is taken where the decoder then rebuilds the row with less squared error, whatever
+        `loss` is. 0 leaves the codes alone.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units.
     callbacks : list of skorch callbacks or None, default=None
@@ -109,31 +113,32 @@ class AutoencoderTransformer(BaseAutoencoder):
     n_iter_ : int
         Epochs trained; 1 where there was nothing to train but the closed form to solve.
     best_iter_ : int
-        Epoch whose weights are kept; 0 is the start.
+        Epoch whose weights are kept, but where PCA is; 0 is the start.
     loss_curve_ : list of float
-        Training loss of each epoch: with ``init="pca"`` in units of what PCA leaves (its mean
-        square, or its root for "absolute_error"), with "binary_log_loss" in nats a cell, with a
-        module as the module gives it.
+        Training loss of each epoch: in units of what PCA leaves (its mean square, or the root of
+        it for "absolute_error"), with ``init="random"`` of the variance instead; in nats a cell
+        with "binary_log_loss"; as a module gives it.
     validation_loss_curve_ : list of float or None
         Loss on the held-out rows after each epoch; None without `early_stopping`.
     best_loss_ : float or None
-        Lowest loss of the curve that is watched; None where there was nothing to train.
+        Loss of the weights that are kept: the lowest of the curve that is watched, or that of the
+        start; None where there is none.
     pca_score_, score_ : float or None
         Share of the variance of the held-out rows that PCA with as many components explains, and
         that this model explains; None without `early_stopping`.
     is_pca_ : bool
         Whether the fitted model is PCA itself, on all rows, because nothing beat it on the
-        held-out rows by more than the sampling error.
+        held-out rows by more than the sampling error, or because it leaves but rounding errors.
     batch_size_ : int
         Rows a step.
     device_ : str
         Where the network is.
     module_ : torch.nn.Module
-        What `transform` and `inverse_transform` compute: a float64 copy of the network, with
-        ``.encoder`` (its steps included) and ``.decoder``, in the units of `X`.
+        What encodes (its steps included) and decodes: a float64 copy of the network, with
+        ``.encoder`` and ``.decoder``, in the units of `X`.
     net_ : skorch.NeuralNet
-        What trained the network, with its ``history``. ``net_.module_`` is the network itself: in
-        float32, for centred and scaled rows, its codes as they are encoded.
+        What trained the network, with its ``history``. ``net_.module_`` is the network itself (or
+        PCA): for centred and scaled rows, in float32 (float64), its codes as they are encoded.
 
     See Also
     --------
@@ -194,7 +199,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
         shuffle: bool = True,
-        max_iter: int = 140,
+        max_iter: int = 100,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 25,

@@ -17,7 +17,7 @@ from sklearn_ae._fitting import Fit, fit_network
 from sklearn_ae._persistence import freeze, thaw
 from sklearn_ae._sklearn import Interval, StrOptions, fit_context
 from sklearn_ae._training.denoising import Denoising
-from sklearn_ae._training.device import resolve_device, wide_dtype
+from sklearn_ae._training.device import resolve_device
 from sklearn_ae._training.net import restored_net
 from sklearn_ae._training.rows import row_blocks
 from sklearn_ae._training.scaling import Scaling
@@ -111,26 +111,42 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Return the network to go on from and its units, None to start anew."""
         if not (self.warm_start and hasattr(self, "net_")) or self.is_pca_:
             return None
-        before = (len(self._scaling.shift), self.n_components_)
-        if before != (self.n_features_in_, self.n_components):
+        before = self._structure
+        changed = {name: now for name, now in self._describe().items() if now != before[name]}
+        if changed:
+            found = ", ".join(
+                f"{name}={now!r}, was {before[name]!r}" for name, now in changed.items()
+            )
             raise ValueError(
-                f"warm_start=True goes on with a network of {before[0]} features and "
-                f"n_components={before[1]}, but X has {self.n_features_in_} features and "
-                f"n_components={self.n_components}. Set warm_start=False to start anew."
+                f"warm_start=True goes on with the network of the last fit, but {found}. Set "
+                "warm_start=False to start anew."
             )
         return self.net_.module_, self._scaling
+
+    def _describe(self) -> dict:
+        """Return what the network is built from."""
+        names = ("n_components", "activation", "init", "encoder", "decoder", "tied_weights")
+        described = {name: getattr(self, name) for name in names}
+        for name in ("hidden_layer_sizes", "image_shape"):
+            described[name] = np.ravel(getattr(self, name)).tolist()
+        described["n_features_in_"] = self.n_features_in_
+        # What these change is the last layer of the decoder, and a head beside it.
+        described["loss"] = "binary_log_loss" if self.loss == "binary_log_loss" else "another"
+        described["corruption_loss_weight > 0"] = getattr(self, "corruption_loss_weight", 0) > 0
+        return described
 
     def _keep(self, fit: Fit) -> None:
         """Set the fitted attributes."""
         self.net_, self._scaling = fit.net, fit.scaling
         self.n_components_, self._code_layer = self.n_components, self.code_layer
+        self._structure = self._describe()
         self._n_steps = 0 if fit.is_pca else self.transform_max_iter
         self._wrap()
         history, keeper = fit.net.history, fit.keeper
         # scikit-learn counts a closed form as one iteration.
         self.n_iter_ = max(len(history), 1)
         self.best_iter_ = keeper.best_epoch_ if keeper else 0
-        self.best_loss_ = keeper.best_loss_ if keeper else None
+        self.best_loss_ = keeper.best_loss_ if keeper and np.isfinite(keeper.best_loss_) else None
         self.loss_curve_ = [row["train_loss"] for row in history]
         self.validation_loss_curve_ = (
             [row["valid_loss"] for row in history] if self.early_stopping else None
@@ -143,20 +159,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device = torch.device(self.net_.device)
         # In float32, codes would depend on the batch that a row is transformed in, and steps
         # multiply what was rounded.
-        network = copy.deepcopy(self.net_.module_).to(wide_dtype(device))
+        network = copy.deepcopy(self.net_.module_).double()
         network, scale = refined(network, self._n_steps), self._scaling.scale
-        shift = torch.tensor(self._scaling.shift, dtype=wide_dtype(device), device=device)
+        shift = torch.tensor(self._scaling.shift, dtype=torch.float64, device=device)
         origin = torch.zeros((), dtype=shift.dtype, device=device)
-        dtype = next(network.parameters()).dtype
         self.device_ = str(device)
         self.module_ = Autoencoder(
-            Rescaled(network.encoder, dtype, shift, scale, origin, scale),
-            Rescaled(network.decoder, dtype, origin, scale, shift, scale),
+            Rescaled(network.encoder, shift, scale, origin, scale),
+            Rescaled(network.decoder, origin, scale, shift, scale),
         ).eval()
         self._coder, self._n_features_out = self.module_.encoder, self.n_components_
         if self._code_layer is not None:
             layer = hidden_layers(network)[self._code_layer]
-            self._coder = Rescaled(layer, dtype, shift, scale, origin, 1.0).eval()
+            self._coder = Rescaled(layer, shift, scale, origin, 1.0).eval()
             row = torch.zeros(1, len(shift), dtype=shift.dtype, device=device)
             with torch.inference_mode():
                 self._n_features_out = self._coder(row).shape[1]
@@ -216,8 +231,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         Parameters
         ----------
-        input_features : Ignored
-            Not used, present for API consistency by convention.
+        input_features : array-like of str or None, default=None
+            Not used.
 
         Returns
         -------
@@ -263,13 +278,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             Minus the squared Euclidean distance between the row and its reconstruction, in squared
             units of `X`. Lower is more unusual.
         """
-        X = self._check_rows(X)
-        scores = np.empty(X.shape[0])
-        for start, stop in row_blocks(*X.shape):
-            rows = _dense(X[start:stop])
-            error = rows.astype(np.float64) - self._decode(self._encode(rows))
-            scores[start:stop] = -np.einsum("ij,ij->i", error, error)
-        return scores
+        return -self._squared_errors(self._check_rows(X), 1.0)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the share of variance explained, which compares with PCA's.
@@ -289,12 +298,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             ``explained_variance_ratio_``. The best value is 1; it can be negative.
         """
         X = self._check_rows(X)
-        total = 0.0
+        # In units of the training data: squares of extreme values would leave float64.
+        unit, total = self._scaling.scale, 0.0
         for start, stop in row_blocks(*X.shape):
-            # In units of the training data: squares of extreme values would leave float64.
-            rows = (_dense(X[start:stop]) - self._scaling.shift) / self._scaling.scale
+            rows = (_dense(X[start:stop]) - self._scaling.shift) / unit
             total += float(np.einsum("ij,ij->", rows, rows))
-        error = -float(np.sum(self.score_samples(X) / self._scaling.scale**2))
+        error = float(self._squared_errors(X, unit).sum())
         return 1 - error / total if total > 0 else float(error == 0)
 
     def _check_rows(self, X: Any) -> Any:
@@ -303,6 +312,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _encode(self, X: Any) -> np.ndarray:
         return self._apply(self.module_.encoder, X, self.n_components_)
+
+    def _squared_errors(self, X: Any, unit: float) -> np.ndarray:
+        """Return the squared distance of each row to its reconstruction, in units of `unit`."""
+        errors = np.empty(X.shape[0])
+        for start, stop in row_blocks(*X.shape):
+            rows = _dense(X[start:stop])
+            missed = (rows.astype(np.float64) - self._decode(self._encode(rows))) / unit
+            errors[start:stop] = np.einsum("ij,ij->i", missed, missed)
+        return errors
 
     def _decode(self, Z: np.ndarray) -> np.ndarray:
         return self._apply(self.module_.decoder, Z, self.n_features_in_)

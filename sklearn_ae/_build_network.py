@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from numbers import Integral
 from typing import Any
 
@@ -78,22 +79,25 @@ def hidden_sizes(value: Any, kind: str) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def image_size(value: Any, n_features: int) -> tuple[int, int, int] | None:
+def image_size(value: Any, n_features: int) -> tuple[int, int, int]:
     """Check `image_shape` against the number of columns and return it as a tuple.
 
     Raises
     ------
     ValueError
-        If it is not three positive integers, or does not multiply to the columns of `X`.
+        If it is not three positive integers, one of them perhaps -1, or does not multiply to the
+        columns of `X`.
     """
-    if value is None:
-        return None
     shape = tuple(value)
-    if len(shape) != 3 or not all(isinstance(n, Integral) and int(n) > 0 for n in shape):
+    known = [n for n in shape if n != -1]
+    valid = all(isinstance(n, Integral) and int(n) > 0 for n in known)
+    if not (valid and len(shape) == 3 and len(known) >= 2):
         raise ValueError(
-            f"image_shape={value!r} must be three positive integers: (channels, height, width)."
+            f"image_shape={value!r} must be three positive integers: (channels, height, width). "
+            "One of them may be -1: what the columns leave for it."
         )
-    channels, height, width = map(int, shape)
+    rest = n_features // prod(map(int, known))
+    channels, height, width = (rest if n == -1 else int(n) for n in shape)
     if channels * height * width != n_features:
         raise ValueError(
             f"image_shape={value!r} stands for {channels * height * width} columns, but X has "
@@ -166,19 +170,26 @@ def _users(name, value, n_inputs, n_outputs):
             )
     module = module.to(dtype=torch.float32, device="cpu").requires_grad_(True)
     _check_shape(name, module, n_inputs, n_outputs)
+    # What a fitted estimator computes with.
+    _check_shape(name, copy.deepcopy(module).double(), n_inputs, n_outputs)
     return module
 
 
 def _check_shape(name, module, n_inputs, n_outputs):
     """Run two rows through a user's module before any training."""
     module.eval()
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    rows = torch.zeros(2, n_inputs, device="cpu", dtype=dtype)
     try:
         with torch.no_grad():
-            found = tuple(module(torch.zeros(2, n_inputs, device="cpu", dtype=torch.float32)).shape)
+            found = tuple(module(rows).shape)
+            if name == "decoder":
+                # Steps that refine a code follow the gradients of the decoder.
+                torch.func.vjp(module, rows)
     except Exception as error:
         raise ValueError(
             f"{name} must map rows of shape (n, {n_inputs}) to (n, {n_outputs}); "
-            f"it failed on rows of shape (2, {n_inputs}): {error}"
+            f"it failed on rows of shape (2, {n_inputs}) and of {dtype}: {error}"
         ) from error
     if found != (2, n_outputs):
         raise ValueError(
@@ -237,7 +248,9 @@ def build_network(
         If a parameter is wrong, or a module maps to other shapes than it should.
     """
     encoder_kind, decoder_kind = network_kinds(estimator)
-    image_shape = image_size(estimator.image_shape, n_features)
+    image_shape = estimator.image_shape
+    if image_shape is not None:
+        image_shape = image_size(image_shape, n_features)
     k, tied = estimator.n_components, estimator.tied_weights
     # Transposes share their zeros: of those that are tied, a gate is what starts at zero.
     zero = start is not None and not tied
@@ -259,6 +272,11 @@ def build_network(
         network = Autoencoder(encoder, decoder)
     if getattr(estimator, "corruption_loss_weight", 0):
         network.head = dense(k, (), n_features, nn.Identity, generator)
+    if not any(True for _ in network.parameters()):
+        raise ValueError(
+            f"encoder={estimator.encoder!r} and decoder={estimator.decoder!r} have no parameters "
+            "to train. Give one of them a layer with weights."
+        )
     return network
 
 

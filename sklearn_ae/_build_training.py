@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae import corruption as noise
+from sklearn_ae._build_network import image_size
 from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.scaling import Scaling
 from sklearn_ae.losses import LOSSES, BinaryLogLoss, OriginalUnits
@@ -25,18 +27,17 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 CORRUPTIONS = ("gaussian", "masking", "salt_and_pepper", "swap")
 
 
-def check_probabilities(scaling: Scaling) -> None:
-    """Check that all rows lie in [0, 1].
+def check_probabilities(X: Any) -> None:
+    """Check that all cells, of an array or a sparse matrix, lie in [0, 1].
 
     Raises
     ------
     ValueError
         If they do not.
     """
-    low = float((scaling.low * scaling.scale + scaling.shift).min())
-    high = float((scaling.high * scaling.scale + scaling.shift).max())
-    # Up to what centring and scaling rounds off.
-    if low < -1e-9 or high > 1 + 1e-9:
+    low, high = float(X.min()), float(X.max())
+    # Up to what a scaler rounds off.
+    if low < -1e-6 or high > 1 + 1e-6:
         raise ValueError(
             f"loss='binary_log_loss' needs values in [0, 1], but X has values from {low:.6g} to "
             f"{high:.6g}. Scale it with MinMaxScaler, or choose another loss."
@@ -66,6 +67,13 @@ def build_loss(value: Any, residual: float, scaling: Scaling) -> nn.Module:
     if not isinstance(found, torch.Tensor) or found.ndim:
         shape = f"shape {tuple(found.shape)}" if hasattr(found, "shape") else type(found).__name__
         raise ValueError(f"{wanted}; it returned {shape}.")
+    # Losses of batches and of groups of rows of different sizes are compared. A sum doubles.
+    once, twice = (float(criterion(rows + 1, rows)) for rows in (mean_rows, mean_rows.tile(2, 1)))
+    if math.isfinite(once) and not math.isclose(once, twice, rel_tol=0.3, abs_tol=1e-6):
+        raise ValueError(
+            f"loss={value!r} must be a mean over the rows, but it gives {once:.6g} for two rows "
+            f"and {twice:.6g} for the same rows twice. torch's losses take reduction='mean'."
+        )
     return criterion
 
 
@@ -124,8 +132,9 @@ def make_optimizer(
                 f"optimizer={optimizer!r} must return a torch.optim.Optimizer, got "
                 f"{type(made).__name__}."
             )
-    for group in made.param_groups[1:]:
-        group["lr"] *= min(unit, 1.0)
+    for group in made.param_groups:
+        if any(id(parameter) in slow for parameter in group["params"]):
+            group["lr"] *= min(unit, 1.0)
     return made
 
 
@@ -146,6 +155,12 @@ def build_denoising(
             f"emphasis={emphasis!r} weighs cells, which needs a loss by name; loss="
             f"{estimator.loss!r} gives one number for all cells. Set emphasis=0.5."
         )
+    if emphasis != 0.5 and isinstance(estimator.corruption, str):
+        if estimator.corruption == "gaussian":
+            raise ValueError(
+                f"emphasis={emphasis!r} weighs corrupted cells against clean ones, but corruption="
+                "'gaussian' leaves no cell clean. Set emphasis=0.5."
+            )
     attention = isinstance(estimator.encoder, str) and estimator.encoder == "attention"
     corrupt = _corruption(estimator, scaling, device, attention)
     if emphasis == 0.5:
@@ -189,7 +204,8 @@ def _corruption(estimator, scaling, device, attention):
                     "corruption_level must be one number where encoder='attention' masks whole "
                     f"patches of an image: got shape {levels.shape}."
                 )
-            patches = patch_of_pixels(tuple(estimator.image_shape)).to(device)
+            image_shape = image_size(estimator.image_shape, n_columns)
+            patches = patch_of_pixels(image_shape).to(device)
         return noise.Masking(tensor(levels), tensor(np.zeros(n_columns)), patches)
     if corruption == "salt_and_pepper":
         return noise.SaltAndPepper(tensor(levels), tensor(scaling.low), tensor(scaling.high))
@@ -205,4 +221,4 @@ def _users_corruption(corruption, x, generator):
             f"corruption must return a tensor of the shape that it is given: expected "
             f"{tuple(x.shape)}, got {found}."
         )
-    return corrupted
+    return corrupted.to(x)

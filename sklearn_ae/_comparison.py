@@ -273,7 +273,7 @@ def compare(
 ) -> Iterator[Result]:
     """Fit and score each method at each size, one after the other.
 
-    One after the other, because each fit uses all cores by itself and is timed.
+    One after the other, because each fit is timed.
 
     Parameters
     ----------

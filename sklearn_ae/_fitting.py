@@ -22,7 +22,7 @@ from sklearn_ae._build_training import (
     copy_callbacks,
     make_optimizer,
 )
-from sklearn_ae._guarantee import beats_pca
+from sklearn_ae._guarantee import beats_pca, measure_errors
 from sklearn_ae._initialization import (
     full_pca,
     ordinary_codes,
@@ -36,7 +36,6 @@ from sklearn_ae._training.device import (
     seeded_globals,
     threads_for,
     training_mode,
-    wide_dtype,
 )
 from sklearn_ae._training.net import ReconstructionNet
 from sklearn_ae._training.rows import Rows, blocks
@@ -112,50 +111,64 @@ def fit_network(
 def _fit(estimator, X, seed, device, previous):
     n_rows, n_features = X.shape
     order, n_train = _split(n_rows, estimator, seed)
-    rows, scaling = scale_rows(X, order, device, previous and previous[1])
+    callbacks = copy_callbacks(estimator.callbacks)
     if estimator.loss == "binary_log_loss":
-        check_probabilities(scaling)
+        check_probabilities(X)
+    rows, scaling = scale_rows(X, order, device, previous and previous[1])
+    denoising = estimator._denoising(scaling, device, seed)
     train = rows.part(0, n_train)
     valid = rows.part(n_train, n_rows) if n_train < n_rows else None
     at_pca = estimator.init == "pca"
-    start, pca = _start(estimator, train, valid, scaling, seed)
+    start: Any = None
+    pca: Any = None
+    if at_pca or valid is not None:
+        with threads_for(n_train * n_features * min(n_train, n_features), device):
+            start, pca = _start(estimator, train, valid, scaling, seed)
     unit = start.residual if at_pca else 1.0
+    criterion = build_loss(estimator.loss, unit, scaling).to(device)
 
     generator = torch.Generator("cpu").manual_seed(seed)
     if previous is None:
         network = build_network(
             estimator, n_features, scaling, start if at_pca else None, generator
         ).to(device)
-        if estimator.pretraining is not None:
-            pretrain(estimator, network, train, seed)
     else:
         network = copy.deepcopy(previous[0]).to(device)
     check_code_layer(network, estimator.code_layer)
-    net = _make_net(estimator, network, scaling, unit, n_train, generator, device, seed)
+    if previous is None and estimator.pretraining is not None:
+        pretrain(estimator, network, train, seed)
+    parts = {"criterion": criterion, "callbacks": callbacks, "denoising": denoising}
+    net = _make_net(estimator, network, unit, n_train, generator, device, **parts)
     # PCA has no hidden layers to take the codes from.
     may_fall_back = at_pca and estimator.code_layer is None
+    fit = Fit(net, scaling)
+    if valid is not None:
+        total = _mean_square(valid, start.pca.mean)
+        pca_errors = measure_errors(net, pca, valid)
+        fit.pca_score = _explained(pca_errors.square, total)
     if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
-        return _fall_back(estimator, X, Fit(net, scaling), seed, "leaves only rounding errors")
+        return _fall_back(estimator, X, fit, seed, "leaves only rounding errors")
 
     # A backward pass costs twice a forward one.
     operations = 3 * _operations(network, n_features, device) * net.batch_size
     with threads_for(operations, device):
-        keeper = _train(net, estimator.max_iter, train, valid)
-    if previous is None and keeper.best_epoch_ == 0:
-        # Training found nothing better than the start: its hidden layers are as they were drawn.
-        _solve(net, network, train, valid, widen=True)
-    whole = refined(network, estimator.transform_max_iter)
-    if previous is None and estimator.max_iter > 0:
-        _solve(net, whole, train, valid)
-    fit = Fit(net, scaling, keeper)
-    if valid is not None:
-        total = _mean_square(valid, start.pca.mean)
-        fit.pca_score = _explained(_squared_error(pca, valid), total)
-        fit.score = _explained(_squared_error(whole, valid), total)
-        k = estimator.n_components
-        if may_fall_back and not beats_pca(net, whole, pca, k, train, valid):
-            return _fall_back(estimator, X, fit, seed, "was not beaten on the validation rows")
-    return fit
+        fit.keeper = keeper = _train(net, estimator.max_iter, train, valid)
+        if previous is None and keeper.best_epoch_ == 0:
+            # Training found nothing better than the start: its hidden layers are as drawn.
+            _solve(net, network, train, valid, widen=True)
+        whole = refined(network, estimator.transform_max_iter)
+        if previous is None and estimator.max_iter > 0:
+            _solve(net, whole, train, valid)
+        if valid is None:
+            return fit
+        errors = measure_errors(net, whole, valid)
+        fit.score = _explained(errors.square, total)
+        if not may_fall_back:
+            return fit
+        sizes = (estimator.n_components, n_train, n_rows - n_train)
+        if beats_pca(errors, pca_errors, net.mean_loss(train, pca), *sizes):
+            return fit
+    return _fall_back(estimator, X, fit, seed, "was not beaten on the validation rows")
 
 
 def _operations(network, n_features, device):
@@ -208,12 +221,13 @@ def _split(n_rows, estimator, seed):
     return np.random.default_rng(seed).permutation(n_rows), n_rows - n_valid
 
 
-def _make_net(estimator, network, scaling, unit, n_train, generator, device, seed):
+def _make_net(
+    estimator, network, unit, n_train, generator, device, *, criterion, callbacks, denoising
+):
     """Make the skorch net around the network."""
     batch_size = estimator.batch_size
     if batch_size == "auto":
         batch_size = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, n_train // LEAST_BATCHES))
-    callbacks = copy_callbacks(estimator.callbacks)
     scheduled = any(isinstance(c[1] if isinstance(c, tuple) else c, LRScheduler) for c in callbacks)
     keeper = KeepBest(
         "valid_loss" if estimator.early_stopping else "train_loss",
@@ -223,7 +237,7 @@ def _make_net(estimator, network, scaling, unit, n_train, generator, device, see
     )
     net = ReconstructionNet(
         network,
-        criterion=build_loss(estimator.loss, unit, scaling).to(device),
+        criterion=criterion,
         make_optimizer=functools.partial(
             make_optimizer,
             optimizer=estimator.optimizer,
@@ -232,10 +246,11 @@ def _make_net(estimator, network, scaling, unit, n_train, generator, device, see
             unit=unit,
         ),
         shuffle_generator=generator if estimator.shuffle else None,
-        denoising=estimator._denoising(scaling, device, seed),
+        denoising=denoising,
         max_epochs=estimator.max_iter,
         batch_size=min(int(batch_size), n_train),
-        callbacks=[*callbacks, ("keep_best", keeper)],
+        # First, so that it has seen the epoch in which another callback stops training.
+        callbacks=[("keep_best", keeper), *callbacks],
         device=str(device),
         verbose=int(estimator.verbose),
     )
@@ -245,7 +260,7 @@ def _make_net(estimator, network, scaling, unit, n_train, generator, device, see
 def _train(net, max_iter, train, valid):
     """Train, keep the best weights, and say where it went wrong."""
     (keeper,) = (callback for _, callback in net.callbacks_ if isinstance(callback, KeepBest))
-    start = copy.deepcopy(net.module_)
+    start = copy.deepcopy(net.module_) if valid is None else None
     try:
         net.partial_fit((train, valid), epochs=max_iter)
     except KeyboardInterrupt:
@@ -256,9 +271,9 @@ def _train(net, max_iter, train, valid):
             "Training interrupted by user: the best weights so far are kept.", stacklevel=6
         )
     keeper.restore(net)
-    if valid is None and _spoiled(net, train, start):
+    if start is not None and _spoiled(net, train, start):
         net.module_.load_state_dict(start.state_dict())
-        keeper.best_epoch_ = 0
+        keeper.best_epoch_, keeper.best_loss_ = 0, math.inf
     net.module_.eval()
     if keeper.diverged_:
         warnings.warn(
@@ -276,7 +291,7 @@ def _spoiled(net, train, start):
     It is the mean over an epoch, each batch before its step: the last steps may have led anywhere.
     """
     kept, before = (net.mean_loss(train, m, corrupted=True) for m in (net.module_, start))
-    return not kept <= SPOILED * before
+    return not kept - before <= (SPOILED - 1) * abs(before)
 
 
 def _solve(net, network, train, valid, *, widen=False):
@@ -323,10 +338,9 @@ def _fall_back(estimator, X, fit, seed, why):
     """Make the module PCA itself, fitted on all rows."""
     if estimator.verbose:
         print(f"{type(estimator).__name__}: PCA {why}; the fitted model is PCA, on all rows.")
-    dtype = wide_dtype(torch.device(fit.net.device))
     # With a user's integer it is the very PCA that scikit-learn would give.
     state = estimator.random_state if isinstance(estimator.random_state, Integral) else seed
     full = full_pca(X, fit.scaling, estimator.n_components, state)
-    fit.net.module_ = build_pca(full, estimator.loss, fit.scaling, dtype).to(fit.net.device)
+    fit.net.module_ = build_pca(full, estimator.loss, fit.scaling, torch.float64).to(fit.net.device)
     fit.is_pca, fit.score = True, fit.pca_score
     return fit

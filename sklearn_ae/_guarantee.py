@@ -1,15 +1,16 @@
 """The guarantee: a network is kept only where it beats PCA by more than sampling error."""
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from scipy import stats
+from torch import nn
 
 from sklearn_ae._training.net import ReconstructionNet
-from sklearn_ae._training.rows import Rows, block_size
-from sklearn_ae.modules import Autoencoder
+from sklearn_ae._training.rows import Rows, row_blocks
 
 # Groups of validation rows whose losses are compared, to know the sampling error of their mean.
 N_GROUPS = 32
@@ -22,13 +23,58 @@ CONFIDENCE_OF_FEW = 0.999
 CAP_QUANTILE = 0.9
 
 
+@dataclass
+class Errors:
+    """What a module misses of some rows.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (n_groups,)
+        Mean loss over each of some groups of rows, of about the same size.
+    square : float
+        Mean squared error over all cells.
+    """
+
+    groups: np.ndarray
+    square: float
+
+
+def measure_errors(net: ReconstructionNet, module: nn.Module, rows: Rows) -> Errors:
+    """Measure what a module misses of rows, in one pass.
+
+    Parameters
+    ----------
+    net : ReconstructionNet
+        Its criterion is the loss.
+    module : nn.Module
+        Rebuilds rows.
+    rows : Rows
+        At least one.
+    """
+    edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int)
+    groups, square = np.zeros(len(edges) - 1), 0.0
+    with torch.inference_mode():
+        for start, stop in row_blocks(len(rows), rows.n_columns):
+            targets = rows.slice(start, stop)
+            rebuilt = module(targets)
+            square += float((rebuilt - targets).square().sum(dtype=torch.float64))
+            inside = np.unique(np.r_[start, edges[(start < edges) & (edges < stop)], stop]) - start
+            losses = [
+                net.criterion_(rebuilt[a:b], targets[a:b]) for a, b in pairwise(inside.tolist())
+            ]
+            first = np.searchsorted(edges, start, side="right") - 1
+            sums = torch.stack(losses).cpu().double().numpy() * np.diff(inside)
+            groups[first : first + len(sums)] += sums
+    return Errors(groups / np.diff(edges), square / (len(rows) * rows.n_columns))
+
+
 def beats_pca(
-    net: ReconstructionNet,
-    network: Autoencoder,
-    pca: Autoencoder,
+    ours: Errors,
+    theirs: Errors,
+    pca_train_loss: float,
     n_components: int,
-    train: Rows,
-    valid: Rows,
+    n_train: int,
+    n_valid: int,
 ) -> bool:
     """Tell whether the network beats PCA on the validation rows by more than sampling error.
 
@@ -40,20 +86,28 @@ def beats_pca(
     errors on validation and on training rows, times the share of the validation rows. Easy
     validation rows hide the gap: it is at least what k components and a mean, fitted to n normal
     rows, leave on average, which is 2 (k + 1) / n of the error.
+
+    Parameters
+    ----------
+    ours, theirs : Errors
+        Of the network and of PCA of the training rows, on the validation rows.
+    pca_train_loss : float
+        Mean loss of PCA on the training rows.
+    n_components, n_train, n_valid : int
+        Size of the codes, numbers of rows.
     """
-    if len(valid) < 2:
+    if n_valid < 2:
         return False
-    ours, theirs = (_group_losses(net, module, valid) for module in (network, pca))
+    loss, pca_loss = ours.groups, theirs.groups
     # One row far out would hide what happens to all others: large losses and gains count, but not
     # in full.
-    train_loss = net.mean_loss(train, pca)
-    least_gap = 2 * (n_components + 1) / len(train) * abs(train_loss)
-    gap = max(_capped(theirs).mean() - train_loss, least_gap)
-    handicap = gap / 2 * len(valid) / (len(train) + len(valid))
-    if not _capped(theirs - ours).mean() > handicap:
+    least_gap = 2 * (n_components + 1) / n_train * abs(pca_train_loss)
+    gap = max(_capped(pca_loss).mean() - pca_train_loss, least_gap)
+    handicap = gap / 2 * n_valid / (n_train + n_valid)
+    if not _capped(pca_loss - loss).mean() > handicap:
         return False
-    theirs *= 1 - handicap / theirs.mean()
-    gain = (theirs - ours) / (np.abs(theirs) + np.abs(ours) + np.finfo(float).tiny)
+    to_beat = pca_loss * (1 - handicap / pca_loss.mean())
+    gain = (to_beat - loss) / (np.abs(to_beat) + np.abs(loss) + np.finfo(float).tiny)
     deviation = gain.std(ddof=1) / math.sqrt(len(gain))
     confidence = CONFIDENCE if len(gain) >= FEW else CONFIDENCE_OF_FEW
     return bool(gain.mean() > stats.t.ppf(confidence, len(gain) - 1) * deviation)
@@ -61,16 +115,3 @@ def beats_pca(
 
 def _capped(values: np.ndarray) -> np.ndarray:
     return np.minimum(values, np.quantile(values, CAP_QUANTILE))
-
-
-def _group_losses(net, module, rows):
-    """Return the mean loss of a module over each of some groups of rows, of about the same size."""
-    edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int).tolist()
-    if len(rows) > block_size(rows.n_columns):
-        return np.array([net.mean_loss(rows.part(a, b), module) for a, b in pairwise(edges)])
-    # Together: groups of a few rows would take as long as all.
-    targets = rows.slice(0, len(rows))
-    with torch.inference_mode():
-        rebuilt = module(targets)
-        losses = [net.criterion_(rebuilt[a:b], targets[a:b]) for a, b in pairwise(edges)]
-    return torch.stack(losses).cpu().double().numpy()

@@ -61,10 +61,9 @@ def principal_components(rows: Rows, n_components: int, seed: int) -> PrincipalC
     n_columns = len(mean)
     n_found = min(n_components, n_columns, max(n_rows - 1, 1))
     if isinstance(rows, SparseRows) and n_columns > EXACT_SIZE:
-        few = n_found < min(rows.matrix.shape) and rows.matrix.nnz
         scaled = rows.matrix.astype(np.float64) / rows.scale
-        pca = _quiet_pca(n_found, "arpack" if few else "covariance_eigh", seed, scaled)
-        squares, vectors = pca.explained_variance_ * (n_rows - 1), pca.components_
+        variances, vectors, _ = _of_sparse(scaled, n_found, seed)
+        squares = variances * (n_rows - 1)
     elif n_columns <= min(n_rows, EXACT_SIZE):
         squares, vectors = _of_columns(rows, mean, n_found)
     elif n_rows <= EXACT_SIZE:
@@ -98,27 +97,39 @@ def full_pca(X: Any, scaling: Scaling, n_components: int, random_state: Any) -> 
         For the randomized solver.
     """
     n_found = min(n_components, *X.shape)
-    solver = "auto"
     if sparse.issparse(X):
-        few = n_found < min(X.shape) and X.shape[1] > EXACT_SIZE
-        solver = "arpack" if few and X.nnz else "covariance_eigh"
-        X = X.astype(np.float64) / scaling.scale
-        shift = scaling.shift / scaling.scale
+        scaled = X.astype(np.float64) / scaling.scale
+        variances, vectors, mean = _of_sparse(scaled, n_found, random_state)
+        mean = mean - scaling.shift / scaling.scale
     else:
-        X = (X - scaling.shift) / scaling.scale
-        shift = np.zeros(X.shape[1])
-    pca = _quiet_pca(n_found, solver, random_state, X)
+        pca = _quiet_pca((X - scaling.shift) / scaling.scale, n_found, "auto", random_state)
+        variances, vectors, mean = pca.explained_variance_, pca.components_, pca.mean_
     components = np.zeros((n_components, X.shape[1]))
-    components[:n_found] = pca.components_
+    components[: len(vectors)] = vectors
     deviations = np.zeros(n_components)
-    deviations[:n_found] = np.sqrt(np.maximum(pca.explained_variance_, 0))
-    return PrincipalComponents(pca.mean_ - shift, components, deviations)
+    deviations[: len(vectors)] = np.sqrt(np.maximum(variances, 0))
+    return PrincipalComponents(mean, components, deviations)
 
 
-def _quiet_pca(n_components, solver, random_state, X):
+def _quiet_pca(X, n_components, solver, random_state):
     """Fit PCA; without variance, its explained ratio, which is not used, is 0 / 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return PCA(n_components, svd_solver=solver, random_state=random_state, copy=False).fit(X)
+
+
+def _of_sparse(X, n, random_state):
+    """Return variances, directions and mean; of wide rows without a matrix of their columns."""
+    solver = "covariance_eigh"
+    if X.shape[1] > EXACT_SIZE:
+        if not (X.max(axis=0) != X.min(axis=0)).nnz:
+            # Rows without variance have no directions.
+            return np.zeros(n), np.zeros((n, X.shape[1])), X[:1].toarray().ravel()
+        if X.shape[0] <= X.shape[1]:
+            n = min(n, X.shape[0] - 1)
+        if n < min(X.shape):
+            solver = "arpack"
+    pca = _quiet_pca(X, n, solver, random_state)
+    return pca.explained_variance_, pca.components_, pca.mean_
 
 
 def _largest(gram: torch.Tensor, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -218,14 +229,13 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     train, valid : Rows
         Rows to solve on, and more to choose the penalty on.
     """
-    *hidden, last = network.decoder.correction
-    features = nn.Sequential(*hidden)
-    mean, missed, gram, cross, square = _moments(network, features, train, 0.0, 0.0)
+    last = network.decoder.correction[-1]
+    mean, missed, gram, cross, square = _moments(network, train, 0.0, 0.0)
     gram -= torch.outer(mean, mean)
     cross -= torch.outer(mean, missed)
     square -= float(missed @ missed)
     # About the means of the training rows, which are their intercept.
-    *_, valid_gram, valid_cross, valid_square = _moments(network, features, valid, mean, missed)
+    *_, valid_gram, valid_cross, valid_square = _moments(network, valid, mean, missed)
 
     # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
     # quadratic in d, and every penalty costs a product with one small matrix.
@@ -252,20 +262,23 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     last.bias.add_(missed - weight @ mean)
 
 
-def _moments(network, features, rows, mean, missed):
+def _moments(network, rows, mean, missed):
     """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows.
 
     Rows where the correction fades count as much as it does.
     """
     decoder = network.decoder
+    *hidden, last = decoder.correction
+    features = nn.Sequential(*hidden)
     sums: list = [0.0] * 5
     total = 0.0
     for block in blocks(rows):
         codes = network.encoder(block)
+        weight = decoder.fade(codes)
+        h = features(decoder.bounded(codes))
+        r = (block - decoder.linear(codes)) / decoder.output_scale - weight * last(h)
         # In float64: the smallest penalties lie below what float32 keeps of the products.
-        h = features(decoder.bounded(codes)).double() - mean
-        r = ((block - decoder(codes)) / decoder.output_scale).double() - missed
-        weight = decoder.fade(codes).double()
+        h, r, weight = h.double() - mean, r.double() - missed, weight.double()
         wh, wr = weight * h, weight * r
         for i, part in enumerate((wh.sum(0), wr.sum(0), wh.T @ h, wh.T @ r, (wr * r).sum())):
             sums[i] = sums[i] + part

@@ -106,6 +106,24 @@ def test_factories_that_make_no_module(name, X):
         make(**{name: lambda n_in, n_out: 3}).fit(X)
 
 
+class SinglePrecision(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.float())
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+def test_modules_that_know_one_precision(name, X):
+    shape = (5, 1) if name == "encoder" else (1, 5)
+    with pytest.raises(ValueError, match=rf"{name} must map .*float64"):
+        make(**{name: SinglePrecision(*shape)}).fit(X)
+
+
+def test_nothing_to_train(X):
+    model = make(n_components=5, encoder=nn.Identity(), decoder=nn.Identity(), init="random")
+    with pytest.raises(ValueError, match="have no parameters"):
+        model.fit(X)
+
+
 def test_users_module_with_dropout_draws_reproducibly(X):
     def factory(n_in, n_out):
         return nn.Sequential(nn.Linear(n_in, 12), nn.Dropout(0.3), nn.Linear(12, n_out))
@@ -128,6 +146,12 @@ def test_losses(loss, cls, init, X):
 @pytest.mark.parametrize("make_loss", [nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss])
 def test_torch_losses(make_loss, init, X):
     check(make(loss=make_loss(), init=init, batch_size=32), X)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_losses_that_are_no_mean(reduction, X):
+    with pytest.raises(ValueError, match=r"loss=MSELoss.* must"):
+        make(loss=nn.MSELoss(reduction=reduction)).fit(X)
 
 
 def test_users_loss_sees_the_rows_as_they_were_given(X):
@@ -171,6 +195,22 @@ def test_optimizers(optimizer, init, X):
 )
 def test_optimizers_of_the_user(optimizer, init, X):
     check(make(optimizer=optimizer, init=init), X)
+
+
+def test_the_linear_path_learns_slowly_with_any_optimizer(X):
+    """Also where the user's optimizer has put the parameters into other groups."""
+
+    def regrouped(groups):
+        return torch.optim.SGD(list(groups)[::-1], lr=0.01)
+
+    model = make(max_iter=1, optimizer=regrouped).fit(X)
+    slow = {id(p) for p in model.net_.module_.encoder.linear.parameters()}
+    rates = {
+        any(id(p) in slow for p in group["params"]): group["lr"]
+        for group in model.net_.optimizer_.param_groups
+    }
+    assert rates[False] == 0.01
+    assert rates[True] < 0.01
 
 
 def test_rate_and_decay_are_the_optimizers(X):
@@ -274,6 +314,18 @@ def test_users_corruption_sees_training_batches_and_cannot_spoil_the_targets(X):
     ).fit(X)  # fmt: skip
     assert seen == [(50, "cpu"), (50, "cpu"), (20, "cpu")] * 2
     np.testing.assert_allclose(torch.cat(targets[-3:]).numpy(), X, atol=1e-5)
+
+
+def test_users_corruption_in_another_precision(X):
+    def corrupt(x, generator):
+        return x + torch.from_numpy(np.zeros(x.shape))
+
+    denoising(corruption=corrupt, max_iter=2).fit(X)
+
+
+def test_emphasis_needs_clean_cells(X):
+    with pytest.raises(ValueError, match=r"emphasis=0\.7 .*gaussian"):
+        denoising(corruption="gaussian", emphasis=0.7).fit(X)
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,21 @@
 from collections import Counter
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
+    parametrize_with_checks,
+)
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 from sklearn_ae.pretraining import RBMPretraining
 
 
-def make_encoder(n_features, n_components):
-    return nn.Sequential(nn.Linear(n_features, 6), nn.Tanh(), nn.Linear(6, n_components))
+class Network(nn.Sequential):
+    """A user's network. Unlike a function, a class has a name that is the same in all processes."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(nn.Linear(n_inputs, 6), nn.Tanh(), nn.Linear(6, n_outputs))
 
 
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
@@ -21,14 +27,15 @@ SHARED = [
     {"n_components": 30},
     {"n_components": 30, "init": "random"},
     {"early_stopping": False},
-    {"encoder": make_encoder, "decoder": make_encoder},
+    {"encoder": Network, "decoder": Network},
     {"warm_start": True},
     {"tied_weights": True},
     {"encoder": "attention"},
+    {"encoder": "conv", "image_shape": (1, 1, -1), "hidden_layer_sizes": (4,)},
 ]
 PLAIN = [
     {"max_iter": 0},
-    {"encoder": make_encoder, "init": "random"},
+    {"encoder": Network, "init": "random"},
     {"loss": "huber", "optimizer": "sgd", "activation": "tanh"},
     {"transform_max_iter": 0},
     {"tied_weights": True, "init": "random"},
@@ -68,6 +75,12 @@ def test_every_configuration_was_checked(request):
     )
     assert len(counts) == len(ESTIMATORS)
     assert min(counts.values()) > 40
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoderTransformer])
+def test_names_of_columns(cls):
+    # scikit-learn's, but not one of those above.
+    check_dataframe_column_names_consistency(cls.__name__, cls(**SMALL))
 
 
 @pytest.mark.parametrize("estimator", [ESTIMATORS[0], ESTIMATORS[-1]], ids=repr)

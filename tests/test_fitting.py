@@ -233,9 +233,72 @@ def test_warm_start_cannot_change_shapes():
     with pytest.raises(ValueError, match="n_components=2"):
         model.set_params(n_components=2).fit(X)
     model.set_params(n_components=1)
-    with pytest.raises(ValueError, match="X has 3 features"):
+    with pytest.raises(ValueError, match="n_features_in_=3, was 4"):
         model.fit(X[:, :3])
     np.testing.assert_array_equal(model.transform(X), codes)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hidden_layer_sizes": (4,)}, {"activation": "relu"}, {"encoder": "attention"},
+        {"decoder": "linear"}, {"tied_weights": True}, {"init": "pca"},
+        {"loss": "binary_log_loss"}, {"corruption_loss_weight": 1.0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_warm_start_cannot_change_the_network(changed):
+    X = datasets.load_iris().data / 8
+    model = make(DenoisingAutoencoderTransformer, warm_start=True, init="random").fit(X)
+    codes = model.transform(X)
+    (name,) = changed
+    with pytest.raises(ValueError, match=rf"warm_start=True .*{name}"):
+        model.set_params(**changed).fit(X)
+    np.testing.assert_array_equal(model.transform(X), codes)
+
+
+def test_warm_start_sees_the_range_of_the_new_rows():
+    X = datasets.load_iris().data / 8
+    model = make(warm_start=True, init="random", loss="binary_log_loss").fit(X)
+    with pytest.raises(ValueError, match=r"values in \[0, 1\]"):
+        model.fit(10 * X)
+    model.fit(X / 2)
+
+
+class NegativeCosine(nn.Module):
+    def forward(self, prediction, target):
+        return -nn.functional.cosine_similarity(prediction, target).mean()
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_training_counts_with_a_loss_below_zero(early_stopping):
+    X = parabola() + 1
+    model = make(loss=NegativeCosine(), init="random", early_stopping=early_stopping).fit(X)
+    assert model.best_iter_ > 0
+    assert model.best_loss_ < 0
+
+
+def test_scores_are_there_where_pca_leaves_nothing():
+    X = datasets.load_iris().data
+    model = make(n_components=4).fit(X)
+    assert model.is_pca_
+    assert model.score_ == model.pca_score_ == pytest.approx(1)
+
+
+def test_no_loss_where_nothing_was_measured():
+    model = make(max_iter=0, early_stopping=False).fit(parabola())
+    assert model.best_loss_ is None
+
+
+def test_a_lone_last_row_is_no_batch():
+    """Of one row, a module that normalizes by its batch can make nothing."""
+
+    def normalized(n_inputs, n_outputs):
+        return nn.Sequential(nn.Linear(n_inputs, 5), nn.BatchNorm1d(5), nn.Linear(5, n_outputs))
+
+    # 17 rows are left to train on.
+    model = make(encoder=normalized, batch_size=16, max_iter=2, early_stopping=False)
+    assert np.isfinite(model.fit(parabola(17)).transform(parabola(17))).all()
 
 
 @every_estimator

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import pickle
 import random
 import threading
 import warnings
@@ -269,9 +270,7 @@ def test_globals_after_failure(make_estimator, params, rows, device):
         estimator.fit(rows)
 
 
-def test_globals_after_import_and_pickle(device):
-    import pickle
-
+def test_globals_after_pickle(device):
     estimator = AutoencoderTransformer(2, device=device, **SMALL).fit(X)
     with untouched():
         pickle.loads(pickle.dumps(estimator)).transform(X)

@@ -179,6 +179,7 @@ def test_any_scale_is_finite(make_estimator, init, factor):
     estimator = make_estimator(2, init=init, **SMALL).fit(rows)
     assert np.isfinite(estimator.transform(rows)).all()
     assert np.isfinite(estimator.reconstruct(rows)).all()
+    assert 0 < estimator.score(rows) <= 1
 
 
 def test_too_large_for_a_variance(make_estimator):
@@ -311,11 +312,8 @@ def test_ctrl_c(make_estimator, init, early_stopping, call):
     assert_finite(estimator, X)
     if init == "pca" and early_stopping:
         assert squared_error(X, estimator.reconstruct(X)) <= (1 + 1e-6) * pca_error(X, 2)
-    # It goes on from there.
-    estimator.set_params(warm_start=True, max_iter=1, activation="relu")
-    if estimator.is_pca_ or init == "random":
-        estimator.set_params(warm_start=False)
-    assert_finite(estimator.fit(X), X)
+    # It goes on from there, or from PCA anew.
+    assert_finite(estimator.set_params(warm_start=True, max_iter=1).fit(X), X)
 
 
 def test_ctrl_c_keeps_the_best_weights():

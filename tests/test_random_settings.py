@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "random_settings.py"
 
@@ -72,12 +71,10 @@ def test_problems_are_seen(monkeypatch):
 
 
 def test_command_counts_the_ends():
-    threads = torch.get_num_threads()
     run = subprocess.run(
         [sys.executable, SCRIPT, "--cases", "5", "--seed", "100"],
         capture_output=True, text=True, check=False, cwd=SCRIPT.parents[1],
         env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
     )  # fmt: skip
-    assert torch.get_num_threads() == threads
     assert "5 cases in" in run.stdout, run.stderr
     assert run.returncode == ("PROBLEM" in run.stdout)

@@ -196,6 +196,12 @@ def test_more_components_than_wide_rows_have(n_components):
     assert estimator.score(rows) > 0.99
 
 
+def test_wide_rows_without_variance():
+    rows = sparse.csr_matrix(np.ones((50, 1200)))
+    estimator = AutoencoderTransformer(2, **SMALL).fit(rows)
+    np.testing.assert_array_equal(estimator.reconstruct(rows), 1)
+
+
 def test_more_components_than_columns_of_tall_rows():
     rows = sparse.csr_matrix(counts(1200, 1010))
     estimator = AutoencoderTransformer(1010, hidden_layer_sizes=(), max_iter=0, random_state=0)

@@ -13,12 +13,7 @@ _global_generators = threading.RLock()
 
 
 def _available() -> list[str]:
-    names = ["cpu"]
-    if torch.cuda.is_available():
-        names += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        names.append("mps")
-    return names
+    return ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
 
 
 def resolve_device(device: str) -> torch.device:
@@ -27,34 +22,40 @@ def resolve_device(device: str) -> torch.device:
     Parameters
     ----------
     device : str
-        "auto" (cuda if there is one, else cpu) or a torch device string.
+        "auto" (cuda if there is one, else cpu), or a torch device string of either.
+
+    Returns
+    -------
+    device : torch.device
+        Of CUDA with its number, as tensors name theirs.
 
     Raises
     ------
     ValueError
-        If torch does not know the device, or it is not there.
+        If torch does not know the device, it is not there, or it is another kind: Apple's, for
+        one, have no float64.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", torch.cuda.current_device())
     message = f"device={device!r} cannot be used. Available here: {', '.join(_available())}."
     try:
         resolved = torch.device(device)
-        # Allocating is the only test that holds for every kind of device.
-        torch.empty(1, device=resolved).cpu()
+        # Allocating is the only test that holds, and the tensor knows its number.
+        found = torch.empty(1, device=resolved).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(message) from error
-    return resolved
-
-
-def wide_dtype(device: torch.device) -> torch.dtype:
-    """Return the widest float of the device: Apple's have no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    if found.type not in ("cpu", "cuda"):
+        raise ValueError(message)
+    return found
 
 
 class _OneThread(contextlib.ContextDecorator):
-    """Let torch work with one thread, until the last fit that asked for it is done.
+    """Let torch work with one thread.
 
-    The number of threads is one for the whole process; fits in several threads overlap.
+    torch's number of threads belongs to the thread that sets it, and a new thread starts with the
+    last one set by any: the number from before is that before the first of fits that overlap.
     """
 
     def __init__(self) -> None:
@@ -65,14 +66,13 @@ class _OneThread(contextlib.ContextDecorator):
         with self._lock:
             if self._users == 0:
                 self._before = torch.get_num_threads()
-                torch.set_num_threads(1)
             self._users += 1
+            torch.set_num_threads(1)
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._users -= 1
-            if self._users == 0:
-                torch.set_num_threads(self._before)
+            torch.set_num_threads(self._before)
 
 
 _one_thread = _OneThread()

@@ -1,6 +1,7 @@
 """Rows of the training data, centred and scaled, on the device: whole, or a batch at a time."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,11 @@ class DenseRows:
         """Return the number of rows."""
         return self.tensor.shape[0]
 
+    @property
+    def index_device(self) -> torch.device:
+        """Where `take` wants its index."""
+        return self.tensor.device
+
     def take(self, index: torch.Tensor) -> torch.Tensor:
         """Return the rows of `index` on the device."""
         if self.tensor.device == self.device:
@@ -40,7 +46,7 @@ class DenseRows:
         rows = torch.empty(
             (len(index), self.tensor.shape[1]), dtype=self.tensor.dtype, pin_memory=True
         )
-        torch.index_select(self.tensor, 0, index.cpu(), out=rows)
+        torch.index_select(self.tensor, 0, index, out=rows)
         return rows.to(self.device, non_blocking=True)
 
     def slice(self, start: int, stop: int) -> torch.Tensor:
@@ -79,6 +85,11 @@ class SparseRows:
         """Return the number of rows."""
         return self.matrix.shape[0]
 
+    @property
+    def index_device(self) -> torch.device:
+        """Where `take` wants its index."""
+        return torch.device("cpu")
+
     def _densify(self, matrix: Any) -> torch.Tensor:
         # The stored values and the empty cells apart, and rounded as dense rows are: training would
         # make much of a difference in the last bit.
@@ -89,7 +100,7 @@ class SparseRows:
 
     def take(self, index: torch.Tensor) -> torch.Tensor:
         """Return the rows of `index`, dense, on the device."""
-        return self._densify(self.matrix[index.cpu().numpy()])
+        return self._densify(self.matrix[index.numpy()])
 
     def slice(self, start: int, stop: int) -> torch.Tensor:
         """Return the rows from `start` to `stop`, dense, on the device."""
@@ -129,7 +140,8 @@ class Batches:
     rows : DenseRows or SparseRows
         Where the batches come from.
     batch_size : int
-        Rows a batch.
+        Rows a batch. A last batch of a single row is joined to the one before it: batches are what
+        some modules normalize by.
     generator : torch.Generator or None
         Draws a new order for every pass; None keeps the order of the rows.
     """
@@ -141,19 +153,23 @@ class Batches:
 
     def __len__(self) -> int:
         """Return the number of batches."""
-        return -(-len(self.rows) // self.batch_size)
+        return len(self._starts())
+
+    def _starts(self) -> range:
+        n_rows = len(self.rows)
+        lone = n_rows > self.batch_size > 1 and n_rows % self.batch_size == 1
+        return range(0, n_rows - lone, self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the batches of one pass."""
         n_rows = len(self.rows)
-        if self.generator is None:
-            for start in range(0, n_rows, self.batch_size):
-                batch = self.rows.slice(start, min(start + self.batch_size, n_rows))
-                yield batch, batch
-            return
-        order = torch.randperm(n_rows, generator=self.generator, device=self.generator.device)
-        for index in order.split(self.batch_size):
-            batch = self.rows.take(index)
+        order = None
+        if self.generator is not None:
+            order = torch.randperm(n_rows, generator=self.generator, device=self.generator.device)
+            order = order.to(self.rows.index_device)
+        for start, stop in pairwise([*self._starts(), n_rows]):
+            rows = self.rows
+            batch = rows.slice(start, stop) if order is None else rows.take(order[start:stop])
             yield batch, batch
 
 

@@ -52,13 +52,14 @@ class KeepBest(Callback):
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Take the weights at the start as the best so far."""
-        valid = X[1]
-        # Only clean rows tell what the start is worth: a training loss would not compare.
-        self.best_loss_ = math.inf if valid is None else net.mean_loss(valid, net.module_)
-        self.best_epoch_ = 0
+        self.best_loss_, self.best_epoch_ = math.inf, 0
         self.diverged_ = self.stopped_ = False
         self._idle = self._uncut = self._epoch = 0
         self._keep(net)
+        valid = X[1]
+        if valid is not None:
+            # Only clean rows tell what the start is worth: a training loss would not compare.
+            self.best_loss_ = net.mean_loss(valid, net.module_)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Compare the epoch with the best one."""

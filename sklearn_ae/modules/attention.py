@@ -14,6 +14,8 @@ PATCHES = 7
 WIDENING = 2
 # Least width of a head of attention, and the most heads.
 HEAD_WIDTH, MOST_HEADS = 8, 8
+# Comparisons of tokens that are made at once where rows are encoded: bounds the memory.
+MOST_SCORES = 2**26
 
 
 class CellTokens(nn.Module):
@@ -197,10 +199,17 @@ class AttentionEncoder(nn.Module):
         self, x: torch.Tensor, n_blocks: int, masked: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the normalized tokens after so many blocks, ``(n, n_tokens * width)``."""
+        if not self.training and len(x) > self.most_rows:
+            return torch.cat([self.hidden(part, n_blocks) for part in x.split(self.most_rows)])
         tokens = self.tokens(x, masked)
         for block in list(self.blocks)[:n_blocks]:
             tokens = block(tokens)
         return self.norm(tokens).flatten(1)
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows are encoded at once: each head compares all tokens of a row."""
+        return max(MOST_SCORES // (MOST_HEADS * self.tokens.n_tokens**2), 1)
 
 
 def _block(width, activation, generator):
@@ -211,7 +220,7 @@ def _block(width, activation, generator):
         nn.TransformerEncoderLayer,
         *(width, heads, WIDENING * width),
         dropout=0.0,
-        activation=activation,
+        activation=nn.Identity(),
         batch_first=True,
         norm_first=True,
         device="cpu",
@@ -225,4 +234,6 @@ def _block(width, activation, generator):
             else:
                 # Biases, and the shifts and scales of the normalizations.
                 parameter.fill_("norm" in name and name.endswith("weight"))
+    # Not before: what it has learned or starts from is not drawn here.
+    block.activation = activation
     return block

@@ -33,15 +33,13 @@ class Rescaled(nn.Module):
 
     ``forward(x) = module((x - shift_in) / scale_in) * scale_out + shift_out``
 
-    The shifts and scales are done in the dtype of the shifts (float64, where the device has it),
-    because columns may lie far from zero; the result has the dtype of ``x``.
+    It computes in the dtype of the shifts, float64, because columns may lie far from zero; the
+    result has the dtype of ``x``.
 
     Parameters
     ----------
     module : nn.Module
-        Maps ``(n, n_inputs)`` to ``(n, n_outputs)`` in its own units.
-    dtype : torch.dtype
-        What `module` computes in.
+        Maps ``(n, n_inputs)`` to ``(n, n_outputs)`` in its own units and in float64.
     shift_in, shift_out : Tensor of shape (n_inputs,) or (n_outputs,), or of shape ()
         Where the columns lie.
     scale_in, scale_out : float
@@ -54,7 +52,6 @@ class Rescaled(nn.Module):
     def __init__(
         self,
         module: nn.Module,
-        dtype: torch.dtype,
         shift_in: torch.Tensor,
         scale_in: float,
         shift_out: torch.Tensor,
@@ -62,7 +59,6 @@ class Rescaled(nn.Module):
     ):
         super().__init__()
         self.module = module
-        self.dtype = dtype
         self.register_buffer("shift_in", shift_in)
         self.register_buffer("shift_out", shift_out)
         self.scale_in = scale_in
@@ -70,6 +66,6 @@ class Rescaled(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
-        inputs = ((x - self.shift_in) / self.scale_in).to(self.dtype)
-        outputs = self.module(inputs).to(self.shift_out.dtype)
+        inputs = (x.to(self.shift_in.dtype) - self.shift_in) / self.scale_in
+        outputs = self.module(inputs)
         return (outputs * self.scale_out + self.shift_out).to(x.dtype)

@@ -1,4 +1,7 @@
-"""Convolutional networks between flat rows of pixels and codes."""
+"""Convolutional networks between flat rows of pixels and codes.
+
+An image one pixel high or wide is a profile, and is convolved along its length alone.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -23,13 +26,22 @@ def halved_sizes(image_shape: tuple[int, int, int], n_layers: int) -> list[tuple
         If nothing is left of the image to halve.
     """
     _, height, width = image_shape
-    if min(height, width) < STRIDE**n_layers:
-        least = STRIDE**n_layers
+    least = STRIDE**n_layers
+    if not all(size == 1 or size >= least for size in (height, width)):
         raise ValueError(
             f"image_shape={image_shape!r} is too small for {n_layers} convolutional layers: each "
             f"of them halves the image, which must be at least {least} pixels high and wide."
         )
-    return [(height // STRIDE**i, width // STRIDE**i) for i in range(n_layers + 1)]
+    return [(max(height // STRIDE**i, 1), max(width // STRIDE**i, 1)) for i in range(n_layers + 1)]
+
+
+def _along(
+    image_shape: tuple[int, int, int],
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return kernel, stride and padding for height and width."""
+    along = [(KERNEL, STRIDE, PADDING) if size > 1 else (1, 1, 0) for size in image_shape[1:]]
+    kernel, stride, padding = zip(*along, strict=True)
+    return kernel, stride, padding
 
 
 def conv_encoder(
@@ -76,13 +88,12 @@ def conv_encoder(
     torch.Size([3, 2])
     """
     size = halved_sizes(image_shape, len(channels))[-1]
+    along = _along(image_shape)
     layers: list[nn.Module] = [nn.Unflatten(1, image_shape)]
     for n_in, n_out in pairwise([image_shape[0], *channels]):
-        fan_in = n_in * KERNEL**2
+        fan_in = n_in * prod(along[0])
         layers += [
-            drawn(
-                nn.Conv2d, n_in, n_out, KERNEL, STRIDE, PADDING, fan_in=fan_in, generator=generator
-            ),
+            drawn(nn.Conv2d, n_in, n_out, *along, fan_in=fan_in, generator=generator),
             activation(),
         ]
     n_flat = prod(size) * (channels[-1] if channels else image_shape[0])
@@ -129,6 +140,7 @@ def conv_decoder(
         If the image is too small.
     """
     sizes = halved_sizes(image_shape, len(channels))[::-1]
+    along = kernel, stride, _ = _along(image_shape)
     small = ((channels[0] if channels else image_shape[0]), *sizes[0])
     last = drawn(nn.Linear, n_inputs, prod(small), fan_in=n_inputs, generator=generator)
     layers: list[nn.Module] = [last, nn.Unflatten(1, small)]
@@ -137,10 +149,10 @@ def conv_decoder(
     ):
         last = drawn(
             nn.ConvTranspose2d,
-            *(n_in, n_out, KERNEL, STRIDE, PADDING),
+            *(n_in, n_out, *along),
             # An odd size comes out one short of it.
-            output_padding=(height % STRIDE, width % STRIDE),
-            fan_in=n_in * (KERNEL / STRIDE) ** 2,
+            output_padding=(height % stride[0], width % stride[1]),
+            fan_in=n_in * prod(kernel) / prod(stride),
             generator=generator,
         )
         layers += [activation(), last]

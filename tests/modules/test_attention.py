@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae.modules import AttentionEncoder
+from sklearn_ae.modules import AttentionEncoder, attention
 from sklearn_ae.modules.attention import patch_of_pixels, patch_size
 
 
@@ -103,6 +103,21 @@ def test_weights_come_from_the_generator_and_the_global_one_is_left_alone():
         # Scales of the normalizations start at one, shifts and biases at zero.
         if p.ndim == 1 and "norm" in name:
             assert bool((p == float(name.endswith("weight"))).all())
+
+
+def test_rows_are_encoded_in_parts_that_fit_the_memory(monkeypatch):
+    network = make(6).eval()
+    x = torch.randn(20, 6, generator=generator())
+    expected = network(x)
+    monkeypatch.setattr(attention, "MOST_SCORES", 3 * attention.MOST_HEADS * 6**2)
+    assert network.most_rows == 3
+    torch.testing.assert_close(network(x), expected)
+    assert network.train()(x).shape == expected.shape
+
+
+def test_an_activation_keeps_what_it_starts_from():
+    network = AttentionEncoder(5, [8], 2, nn.PReLU, generator())
+    assert network.blocks[0].activation.weight.item() == nn.PReLU().weight.item()
 
 
 def test_starts_at_zero():

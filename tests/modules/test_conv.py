@@ -5,6 +5,7 @@ from torch import nn
 from sklearn_ae.modules import conv_decoder, conv_encoder
 
 IMAGES = [(1, 8, 8), (1, 9, 8), (3, 17, 31), (2, 4, 5), (1, 28, 28), (3, 100, 100)]
+PROFILES = [(1, 1, 9), (2, 13, 1), (3, 1, 100)]
 
 
 def generator(seed=0):
@@ -12,7 +13,7 @@ def generator(seed=0):
 
 
 @pytest.mark.parametrize("channels", [(), (4,), (4, 6)])
-@pytest.mark.parametrize("image_shape", IMAGES)
+@pytest.mark.parametrize("image_shape", IMAGES + PROFILES)
 def test_there_and_back_has_the_shape_of_the_rows(image_shape, channels):
     n_columns = image_shape[0] * image_shape[1] * image_shape[2]
     x = torch.randn(3, n_columns, generator=generator())
@@ -23,7 +24,7 @@ def test_there_and_back_has_the_shape_of_the_rows(image_shape, channels):
     assert decoder(codes).shape == x.shape
 
 
-@pytest.mark.parametrize("image_shape", IMAGES)
+@pytest.mark.parametrize("image_shape", IMAGES + PROFILES)
 def test_every_pixel_counts(image_shape):
     """No pixel falls between the strides, and each pixel of the output can be reached."""
     n_columns = image_shape[0] * image_shape[1] * image_shape[2]
@@ -64,7 +65,7 @@ def test_weights_come_from_the_generator_and_the_global_one_is_left_alone():
         assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("image_shape", [(1, 3, 8), (1, 8, 3), (3, 1, 1)])
+@pytest.mark.parametrize("image_shape", [(1, 3, 8), (1, 8, 3), (3, 1, 2)])
 def test_too_small(image_shape):
     with pytest.raises(ValueError, match=r"image_shape=.* too small for 2 .* at least 4 pixels"):
         conv_encoder(image_shape, (4, 4), 2, nn.ReLU, generator())

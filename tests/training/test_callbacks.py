@@ -83,6 +83,18 @@ def test_no_callbacks(callbacks, X):
     assert make(callbacks=callbacks).fit(X).n_iter_ == 4
 
 
+def test_an_epoch_counts_after_which_a_callback_stops(X):
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 3:
+                raise KeyboardInterrupt
+
+    model = make(callbacks=[("stop", Stop())], max_iter=20, init="random").fit(X)
+    assert model.n_iter_ == 3
+    assert model.best_iter_ == 3
+    assert model.best_loss_ == min(model.validation_loss_curve_)
+
+
 def test_early_stopping(X):
     estimator = make(
         max_iter=50, callbacks=[EarlyStopping(patience=2, threshold=0.99, sink=lambda text: None)]

@@ -10,8 +10,8 @@ from torch import nn
 from sklearn_ae._training.device import (
     resolve_device,
     seeded_globals,
+    threads_for,
     training_mode,
-    wide_dtype,
 )
 
 CPU = torch.device("cpu")
@@ -20,7 +20,9 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("has_cuda", [False, True])
 def test_auto_is_cuda_where_there_is_one(monkeypatch, has_cuda):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
-    assert resolve_device("auto").type == ("cuda" if has_cuda else "cpu")
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    # With its number: so do tensors name their device.
+    assert str(resolve_device("auto")) == ("cuda:1" if has_cuda else "cpu")
 
 
 def test_cpu_is_always_there():
@@ -43,13 +45,37 @@ def test_cuda_where_there_is_none():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_where_there_is_one():
-    assert resolve_device("cuda:0") == torch.device("cuda:0")
+    for name in ("cuda", "cuda:0"):
+        assert resolve_device(name) == torch.empty(1, device=name).device
 
 
-def test_wide_dtype():
-    assert wide_dtype(CPU) == torch.float64
-    assert wide_dtype(torch.device("cuda")) == torch.float64
-    assert wide_dtype(torch.device("mps")) == torch.float32
+def test_one_thread_in_fits_that_overlap():
+    """Each thread has one while it works, and after it as many as before."""
+    context, before = threads_for(1, CPU), torch.get_num_threads()
+    torch.set_num_threads(2)
+    inside, after = {}, {}
+    both_in, first_out = threading.Barrier(2), threading.Event()
+
+    def work(name, first):
+        with context:
+            both_in.wait(10)
+            inside[name] = torch.get_num_threads()
+            if not first:
+                first_out.wait(10)
+        after[name] = torch.get_num_threads()
+        first_out.set()
+
+    workers = [threading.Thread(target=work, args=(f"{i}", i == 0)) for i in range(2)]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert inside == {"0": 1, "1": 1}
+        assert after == {"0": 2, "1": 2}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("outer", [torch.no_grad, torch.inference_mode, torch.enable_grad])
