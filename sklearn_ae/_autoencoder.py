@@ -155,7 +155,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     gives is where `transform` starts from: an encoder that has to serve all rows is not at its best
     on each of them (Cremer et al., 2018).
 
-    On the CPU, the same `random_state` gives the same bits.
+    On the CPU, the same `random_state` gives the same bits; where a row has many hundreds of
+    columns, with the same number of threads.
 
     References
     ----------
