@@ -135,11 +135,13 @@ def _of_sparse(X, n, random_state):
 def _largest(gram: torch.Tensor, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the `n` largest eigenvalues of a symmetric matrix, descending, and their vectors."""
     size = gram.shape[0]
+    matrix = gram.cpu().numpy()
     # Not by "evr": in SciPy 1.9 it writes beyond its memory.
-    values, vectors = linalg.eigh(
-        gram.cpu().numpy(), subset_by_index=[size - n, size - 1], driver="evx"
-    )
-    return values[::-1], vectors[:, ::-1]
+    values, vectors = linalg.eigh(matrix, subset_by_index=[size - n, size - 1], driver="evx")
+    if len(values) < n:
+        # LAPACK loses count where many eigenvalues are equal, as of one-hot columns.
+        values, vectors = linalg.eigh(matrix, driver="evd")
+    return values[: -n - 1 : -1], vectors[:, : -n - 1 : -1]
 
 
 def _of_columns(rows, mean, n):

@@ -111,6 +111,19 @@ def test_more_components_than_directions(shape, container):
     np.testing.assert_allclose(found.deviations[rank:], 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_components", [1, 3])
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("n", range(20, 60, 3))
+def test_directions_of_equal_variance(n, repeats, n_components):
+    """One row a column: LAPACK's solvers for a few eigenvalues may find none."""
+    rows, _, X = scaled(np.repeat(np.eye(n), repeats, axis=0))
+    found = principal_components(rows, n_components, 0)
+    np.testing.assert_allclose(
+        found.components @ found.components.T, np.eye(n_components), atol=1e-6
+    )
+    np.testing.assert_allclose(found.deviations, X[0].std() * np.sqrt(n / (n - 1)), rtol=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(30, 8), (8, 30), (9, 9)])
 @pytest.mark.parametrize("rank", [0, 1, 3])
 def test_data_of_low_rank(shape, rank):
