@@ -55,6 +55,7 @@ VARIANTS = {
     "codes as encoded": {"transform_max_iter": 0},
     "2 steps": {"transform_max_iter": 2},
     "20 steps": {"transform_max_iter": 20},
+    "140 epochs": {"max_iter": 140},
     "decay 0.01": {"optimizer": "adamw", "weight_decay": 0.01},
 }
 

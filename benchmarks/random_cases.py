@@ -194,6 +194,8 @@ def settle(rng, estimator, params, n_columns) -> list[str]:
     patches = kinds[0] == "attention" and get["image_shape"] is not None
     if patches and get.get("corruption") == "masking" and np.ndim(get["corruption_level"]):
         faults.append("levels of patches")
+    if get.get("corruption") == "gaussian" and get["emphasis"] != 0.5:
+        faults.append("no clean cells to weigh")
     return faults
 
 

@@ -303,12 +303,14 @@ def _solve(net, network, train, valid, *, widen=False):
         n_train = max(len(train) - len(train) // 10 - 1, 1)
         valid = train.part(n_train, len(train)) if n_train < len(train) else train
         train = train.part(0, n_train)
-    solved = copy.deepcopy(network)
+    before, solved = network, copy.deepcopy(network)
     if widen:
         widen_features(solved.decoder.correction)
+        # The correction of the encoder is zero yet, and need not be computed.
+        before, solved = (Autoencoder(n.encoder.linear, n.decoder) for n in (before, solved))
     solve_decoder(solved, train, valid)
-    if net.mean_loss(valid, solved) < net.mean_loss(valid, network):
-        network.load_state_dict(solved.state_dict())
+    if net.mean_loss(valid, solved) < net.mean_loss(valid, before):
+        network.decoder.load_state_dict(solved.decoder.state_dict())
 
 
 def _squared_error(module: nn.Module, rows: Rows) -> float:
