@@ -191,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
-    with _interrupt_exits(), _one_thread():
+    with _interrupt_exits():
         try:
             _run(args)
         except InputError as error:
@@ -217,21 +217,6 @@ def _interrupt_exits() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Train on one thread of the CPU.
-
-    Training batches are so small that more threads gain little. Where other processes want the
-    cores, threads that wait for each other lose much: fits took up to ten times as long.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -75,8 +75,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     max_iter : int, default=100
-        Most epochs. 0 does not train: dense layers with ``init="pca"`` are then solved in closed
-        form, others stay as they were drawn or pretrained.
+        Most epochs. 0 does not train: with ``init="pca"`` a dense decoder, neither tied nor of
+        probabilities, is solved in closed form; others stay as they were drawn or pretrained.
     early_stopping : bool, default=True
         Whether to hold rows out, to choose by their error: when to stop, which weights to keep,
         and whether to fall back to PCA. Without, the training loss says when to stop and which
@@ -96,7 +96,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     callbacks : list of skorch callbacks or None, default=None
         Loggers, checkpoints, schedulers; copied in `fit`.
     device : str, default="auto"
-        "auto" is CUDA if there is, else the CPU; or any torch device string.
+        "auto" is CUDA if there is, else the CPU; or a torch device string of either.
     random_state : int, RandomState instance or None, default=None
         Seeds the split, the weights, the order of the rows.
     verbose : int, default=0

@@ -136,7 +136,8 @@ def network_kinds(estimator: Any) -> tuple[Any, Any]:
 def _make(name, kind, estimator, n_inputs, n_outputs, image_shape, generator, zero):
     """Make the encoder or decoder of this name; `zero` starts it at zero."""
     if not isinstance(kind, str):
-        module = _users(name, kind, n_inputs, n_outputs)
+        descended = name == "decoder" and estimator.transform_max_iter > 0
+        module = _users(name, kind, n_inputs, n_outputs, descended)
         return Gate(module, n_outputs) if zero else module
     activation = estimator.activation
     if isinstance(activation, str):
@@ -158,8 +159,8 @@ def _make(name, kind, estimator, n_inputs, n_outputs, image_shape, generator, ze
     return dense(n_inputs, sizes, n_outputs, *rest, zero_last=zero)
 
 
-def _users(name, value, n_inputs, n_outputs):
-    """Copy or make a user's module."""
+def _users(name, value, n_inputs, n_outputs, descended):
+    """Copy or make a user's module; the codes may have to descend on its error."""
     if isinstance(value, nn.Module):
         module = copy.deepcopy(value)
     else:
@@ -169,13 +170,13 @@ def _users(name, value, n_inputs, n_outputs):
                 f"{name}={value!r} must return a torch.nn.Module, got {type(module).__name__}."
             )
     module = module.to(dtype=torch.float32, device="cpu").requires_grad_(True)
-    _check_shape(name, module, n_inputs, n_outputs)
+    _check_shape(name, module, n_inputs, n_outputs, descended)
     # What a fitted estimator computes with.
-    _check_shape(name, copy.deepcopy(module).double(), n_inputs, n_outputs)
+    _check_shape(name, copy.deepcopy(module).double(), n_inputs, n_outputs, descended)
     return module
 
 
-def _check_shape(name, module, n_inputs, n_outputs):
+def _check_shape(name, module, n_inputs, n_outputs, descended):
     """Run two rows through a user's module before any training."""
     module.eval()
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
@@ -183,8 +184,7 @@ def _check_shape(name, module, n_inputs, n_outputs):
     try:
         with torch.no_grad():
             found = tuple(module(rows).shape)
-            if name == "decoder":
-                # Steps that refine a code follow the gradients of the decoder.
+            if descended:
                 torch.func.vjp(module, rows)
     except Exception as error:
         raise ValueError(

@@ -155,12 +155,11 @@ def build_denoising(
             f"emphasis={emphasis!r} weighs cells, which needs a loss by name; loss="
             f"{estimator.loss!r} gives one number for all cells. Set emphasis=0.5."
         )
-    if emphasis != 0.5 and isinstance(estimator.corruption, str):
-        if estimator.corruption == "gaussian":
-            raise ValueError(
-                f"emphasis={emphasis!r} weighs corrupted cells against clean ones, but corruption="
-                "'gaussian' leaves no cell clean. Set emphasis=0.5."
-            )
+    if emphasis != 0.5 and estimator.corruption == "gaussian":
+        raise ValueError(
+            f"emphasis={emphasis!r} weighs corrupted cells against clean ones, but corruption="
+            "'gaussian' leaves no cell clean. Set emphasis=0.5."
+        )
     attention = isinstance(estimator.encoder, str) and estimator.encoder == "attention"
     corrupt = _corruption(estimator, scaling, device, attention)
     if emphasis == 0.5:

@@ -98,8 +98,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     max_iter : int, default=100
-        Most epochs. 0 does not train: dense layers with ``init="pca"`` are then solved in closed
-        form, others stay as they were drawn or pretrained.
+        Most epochs. 0 does not train: with ``init="pca"`` a dense decoder, neither tied nor of
+        probabilities, is solved in closed form; others stay as they were drawn or pretrained.
     early_stopping : bool, default=True
         Whether to hold rows out, to choose by their error: when to stop, which weights to keep,
         and whether to fall back to PCA. Without, the training loss says when to stop and which
@@ -113,14 +113,14 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     transform_max_iter : int, default=5
         Steps of gradient descent by which `transform` improves each code that the encoder gives:
         a step is taken where the decoder then rebuilds the row with less squared error, whatever
-        `loss` is. 0 leaves the codes alone,
-        for rows that are corrupted themselves: steps follow them as they are.
+        `loss` is. 0 leaves the codes alone, for rows that are corrupted themselves: steps follow
+        them as they are.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units.
     callbacks : list of skorch callbacks or None, default=None
         Loggers, checkpoints, schedulers; copied in `fit`.
     device : str, default="auto"
-        "auto" is CUDA if there is, else the CPU; or any torch device string.
+        "auto" is CUDA if there is, else the CPU; or a torch device string of either.
     random_state : int, RandomState instance or None, default=None
         Seeds the split, the weights, the order of the rows and the corruption.
     verbose : int, default=0

@@ -137,8 +137,10 @@ def _fit(estimator, X, seed, device, previous):
     check_code_layer(network, estimator.code_layer)
     if previous is None and estimator.pretraining is not None:
         pretrain(estimator, network, train, seed)
-    parts = {"criterion": criterion, "callbacks": callbacks, "denoising": denoising}
-    net = _make_net(estimator, network, unit, n_train, generator, device, **parts)
+    net = _make_net(
+        estimator, network, unit, n_train, generator, device,
+        criterion=criterion, callbacks=callbacks, denoising=denoising,
+    )  # fmt: skip
     # PCA has no hidden layers to take the codes from.
     may_fall_back = at_pca and estimator.code_layer is None
     fit = Fit(net, scaling)

@@ -106,6 +106,39 @@ def test_factories_that_make_no_module(name, X):
         make(**{name: lambda n_in, n_out: 3}).fit(X)
 
 
+def test_a_lone_last_row_is_no_batch(X):
+    """Of one row, a module that normalizes by its batch can make nothing."""
+
+    def normalized(n_inputs, n_outputs):
+        return nn.Sequential(nn.Linear(n_inputs, 5), nn.BatchNorm1d(5), nn.Linear(5, n_outputs))
+
+    model = make(encoder=normalized, batch_size=16, max_iter=2, early_stopping=False)
+    assert np.isfinite(model.fit(X[:17]).transform(X)).all()
+
+
+class Doubled(torch.autograd.Function):
+    """Written before torch.func, which cannot take its gradient."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient
+
+
+class DoubledLinear(nn.Linear):
+    def forward(self, x):
+        return Doubled.apply(super().forward(x))
+
+
+def test_decoders_that_codes_cannot_descend_on(X):
+    with pytest.raises(ValueError, match=r"(?s)decoder must map .*; it failed"):
+        make(decoder=DoubledLinear(1, 5)).fit(X)
+    make(decoder=DoubledLinear(1, 5), transform_max_iter=0, max_iter=1).fit(X)
+
+
 class SinglePrecision(nn.Linear):
     def forward(self, x):
         return super().forward(x.float())
@@ -152,6 +185,18 @@ def test_torch_losses(make_loss, init, X):
 def test_losses_that_are_no_mean(reduction, X):
     with pytest.raises(ValueError, match=r"loss=MSELoss.* must"):
         make(loss=nn.MSELoss(reduction=reduction)).fit(X)
+
+
+class NegativeCosine(nn.Module):
+    def forward(self, prediction, target):
+        return -nn.functional.cosine_similarity(prediction, target).mean()
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_training_counts_with_a_loss_below_zero(early_stopping, X):
+    model = make(loss=NegativeCosine(), init="random", early_stopping=early_stopping).fit(X + 1)
+    assert model.best_iter_ > 0
+    assert model.best_loss_ < 0
 
 
 def test_users_loss_sees_the_rows_as_they_were_given(X):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from sklearn import datasets
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -189,19 +190,6 @@ def test_one_outlier_does_no_harm(cls):
     assert squared_error(model, X) <= 1.01 * squared_error(pca, X)
 
 
-class NegativeCosine(nn.Module):
-    def forward(self, prediction, target):
-        return -nn.functional.cosine_similarity(prediction, target).mean()
-
-
-@pytest.mark.parametrize("early_stopping", [True, False])
-def test_training_counts_with_a_loss_below_zero(early_stopping):
-    X = parabola() + 1
-    model = make(loss=NegativeCosine(), init="random", early_stopping=early_stopping).fit(X)
-    assert model.best_iter_ > 0
-    assert model.best_loss_ < 0
-
-
 def test_scores_are_there_where_pca_leaves_nothing():
     X = datasets.load_iris().data
     model = make(n_components=4).fit(X)
@@ -214,15 +202,79 @@ def test_no_loss_where_nothing_was_measured():
     assert model.best_loss_ is None
 
 
-def test_a_lone_last_row_is_no_batch():
-    """Of one row, a module that normalizes by its batch can make nothing."""
+@every_estimator
+def test_warm_start_goes_on(cls):
+    X = parabola()
+    model = make(cls, warm_start=True, max_iter=8, init="random").fit(X)
+    first, weights = model.best_loss_, model.net_.module_.encoder[0].weight.detach().clone()
+    scaling = model._scaling
+    model.fit(X)
+    assert model.best_loss_ <= first * (1 + 1e-5)
+    assert model.n_iter_ == len(model.loss_curve_) == 8
+    assert model._scaling is scaling
+    model.set_params(max_iter=0).fit(X)
+    assert model.loss_curve_ == []
+    kept = model.net_.module_.encoder[0].weight.detach().clone()
+    model.fit(X)
+    assert torch.equal(model.net_.module_.encoder[0].weight, kept)
+    assert not torch.equal(weights, kept)
 
-    def normalized(n_inputs, n_outputs):
-        return nn.Sequential(nn.Linear(n_inputs, 5), nn.BatchNorm1d(5), nn.Linear(5, n_outputs))
 
-    # 17 rows are left to train on.
-    model = make(encoder=normalized, batch_size=16, max_iter=2, early_stopping=False)
-    assert np.isfinite(model.fit(parabola(17)).transform(parabola(17))).all()
+def test_warm_start_from_the_start_at_pca_loses_nothing():
+    X = parabola()
+    model = make(warm_start=True, max_iter=20).fit(X)
+    score = model.score_
+    assert not model.is_pca_
+    model.fit(X)
+    assert model.score_ >= score - 1e-4
+
+
+def test_warm_start_starts_anew_where_it_is_off():
+    X = parabola()
+    model = make(init="random").fit(X)
+    codes = model.transform(X)
+    np.testing.assert_array_equal(model.fit(X).transform(X), codes)
+    moved = model.set_params(warm_start=True).fit(X).transform(X)
+    assert not np.array_equal(moved, codes)
+
+
+def test_warm_start_cannot_change_shapes():
+    X = parabola()
+    model = make(warm_start=True, max_iter=20).fit(X)
+    codes = model.transform(X)
+    with pytest.raises(ValueError, match="n_components=2"):
+        model.set_params(n_components=2).fit(X)
+    model.set_params(n_components=1)
+    with pytest.raises(ValueError, match="n_features_in_=3, was 4"):
+        model.fit(X[:, :3])
+    np.testing.assert_array_equal(model.transform(X), codes)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hidden_layer_sizes": (4,)}, {"activation": "relu"}, {"encoder": "attention"},
+        {"decoder": "linear"}, {"tied_weights": True}, {"init": "pca"},
+        {"loss": "binary_log_loss"}, {"corruption_loss_weight": 1.0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_warm_start_cannot_change_the_network(changed):
+    X = datasets.load_iris().data / 8
+    model = make(DenoisingAutoencoderTransformer, warm_start=True, init="random").fit(X)
+    codes = model.transform(X)
+    (name,) = changed
+    with pytest.raises(ValueError, match=rf"warm_start=True .*{name}"):
+        model.set_params(**changed).fit(X)
+    np.testing.assert_array_equal(model.transform(X), codes)
+
+
+def test_warm_start_sees_the_range_of_the_new_rows():
+    X = datasets.load_iris().data / 8
+    model = make(warm_start=True, init="random", loss="binary_log_loss").fit(X)
+    with pytest.raises(ValueError, match=r"values in \[0, 1\]"):
+        model.fit(10 * X)
+    model.fit(X / 2)
 
 
 @every_estimator
