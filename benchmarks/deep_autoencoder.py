@@ -9,8 +9,6 @@ of their recipe, and FACES is cut out of the Olivetti faces by theirs.
 """
 
 import argparse
-import importlib
-import sys
 import time
 from typing import Any, NamedTuple
 
@@ -19,6 +17,7 @@ import torch
 from report import StopAfter, print_versions, warm_up
 from sklearn.decomposition import PCA
 from skorch.callbacks import LRScheduler
+from tables import import_loader
 
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae.pretraining import RBMPretraining
@@ -43,13 +42,12 @@ TASKS = {
 
 def load_images(name: str, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
     """Return training and test images."""
-    sys.path.insert(0, data_dir)
     if name == "mnist":
-        data = importlib.import_module("load").load("mnist")
+        data = import_loader(data_dir).load("mnist")
         return tuple(np.asarray(data[key], np.float32) / 255 for key in ("X", "X_test"))
     if name == "faces":
-        return importlib.import_module("make_faces").faces(40_000, 10_000)
-    images, _ = importlib.import_module("make_curves").curves(30_000)
+        return import_loader(data_dir, "make_faces").faces(40_000, 10_000)
+    images, _ = import_loader(data_dir, "make_curves").curves(30_000)
     return images[:20_000], images[20_000:]
 
 

@@ -11,7 +11,7 @@ import argparse
 
 import numpy as np
 from manifolds import MANIFOLDS, make_manifold
-from report import print_versions
+from report import mean_and_spread, print_versions
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from tables import import_loader
@@ -64,11 +64,7 @@ def main() -> None:
             X, y = load_rows(name, args.data_dir, seed)
             codes = [m(k, random_state=seed).fit_transform(X) for m in METHODS.values()]
             errors.append([leave_one_out_error(Z, y) for Z in (X, *codes)])
-        cells = [
-            f"{mean:.2f} ± {spread:.2f}"
-            for mean, spread in zip(np.mean(errors, axis=0), np.std(errors, axis=0), strict=True)
-        ]
-        cells += [f"{value:.2f}" for value in PUBLISHED[name]]
+        cells = [*mean_and_spread(errors), *(f"{value:.2f}" for value in PUBLISHED[name])]
         print(f"{name:>17} {k:>2}" + "".join(f" {cell:>13}" for cell in cells), flush=True)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import sklearn
 import skorch
 import torch
+from numpy.typing import ArrayLike
 from skorch.callbacks import Callback
 
 import sklearn_ae
@@ -22,6 +23,12 @@ def print_versions() -> None:
         f"{sklearn.__version__}, skorch {skorch.__version__}, torch {torch.__version__}, numpy "
         f"{np.__version__}"
     )
+
+
+def mean_and_spread(runs: ArrayLike) -> list[str]:
+    """Return mean and standard deviation over the runs, for each column of their results."""
+    columns = zip(np.mean(runs, axis=0), np.std(runs, axis=0), strict=True)
+    return [f"{mean:.2f} ± {spread:.2f}" for mean, spread in columns]
 
 
 @functools.cache

@@ -10,13 +10,13 @@ last sixth of the training images. The sets are rebuilt from the paper's recipes
 """
 
 import argparse
-import sys
 import time
 
 import numpy as np
-from report import print_versions
+from report import mean_and_spread, print_versions
 from sklearn.decomposition import PCA
 from sklearn.svm import LinearSVC
+from tables import import_loader
 
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae.pretraining import StackedDenoisingPretraining
@@ -35,8 +35,7 @@ PENALTIES = (0.001, 0.01, 0.1, 1.0)
 
 def load_set(name: str, data_dir: str, n_test: int, seed: int) -> tuple:
     """Return training and test images with their labels."""
-    sys.path.insert(0, data_dir)
-    make = __import__("make_mnist_variants")
+    make = import_loader(data_dir, "make_mnist_variants")
     if name == "rectangles":
         X, y = make.rectangles(1_200 + n_test, seed)
         return X[:1_200], y[:1_200], X[1_200:], y[1_200:]
@@ -101,11 +100,7 @@ def main() -> None:
             codes = [(X, X_test)]
             codes += [(r.fit(X).transform(X), r.transform(X_test)) for r in reducers]
             errors.append([svm_error(Z, y, Z_test, y_test) for Z, Z_test in codes])
-        cells = [
-            f"{mean:.2f} ± {spread:.2f}"
-            for mean, spread in zip(np.mean(errors, axis=0), np.std(errors, axis=0), strict=True)
-        ]
-        cells += [f"{value:.2f}" for value in published]
+        cells = [*mean_and_spread(errors), *(f"{value:.2f}" for value in published)]
         seconds = time.perf_counter() - start
         print(f"{name:>10}" + "".join(f" {cell:>14}" for cell in cells) + f"   {seconds:.0f} s")
 

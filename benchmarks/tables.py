@@ -1,9 +1,11 @@
 """The tables of the benchmarks: numeric columns, split and scaled alike for every method."""
 
-import importlib.util
+import importlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -70,12 +72,11 @@ def _numeric(X) -> np.ndarray | None:
     return X if X.shape[1] > 1 else None
 
 
-def import_loader(data_dir: str | Path):
-    """Import the ``load.py`` of a folder of tables."""
-    spec = importlib.util.spec_from_file_location("load", Path(data_dir) / "load.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def import_loader(data_dir: str | Path, name: str = "load") -> ModuleType:
+    """Import the ``load.py`` of a folder of tables, or another module that lies there."""
+    if str(data_dir) not in sys.path:
+        sys.path.append(str(data_dir))
+    return importlib.import_module(name)
 
 
 def load_tables(data_dir: str | Path | None) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
