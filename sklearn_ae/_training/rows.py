@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-# Cells and rows handled at once where the work goes through all rows: bounds the memory.
-BLOCK_CELLS = 2**22
-BLOCK_ROWS = 8192
+# Cells and rows handled at once where the work goes through all rows: bounds the memory, and what
+# hidden layers make of so many rows stays in a processor's cache.
+BLOCK_CELLS = 2**20
+BLOCK_ROWS = 2048
 # Share of the free device memory that the resident rows may take.
 RESIDENT_SHARE = 0.5
 
