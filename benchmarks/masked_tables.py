@@ -32,12 +32,15 @@ def load_tables(data_dir: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return (X, y) of each table."""
     load = import_loader(data_dir).load
     adult, letter, protein = (load(name) for name in ("adult", "letter", "uci_protein"))
-    words = adult["X"].select_dtypes(exclude="number").columns
-    ordinal = adult["X"].assign(
-        **dict(zip(words, OrdinalEncoder().fit_transform(adult["X"][words]).T, strict=True))
+    people = adult["X"]
+    words = people.select_dtypes(exclude="number").columns
+    # A missing word is a category of its own.
+    people = people.assign(**people[words].astype(object).fillna("missing"))
+    ordinal = people.assign(
+        **dict(zip(words, OrdinalEncoder().fit_transform(people[words]).T, strict=True))
     )
     return {
-        "adult one-hot": (pd.get_dummies(adult["X"]).to_numpy(float), adult["y"]),
+        "adult one-hot": (pd.get_dummies(people).to_numpy(float), adult["y"]),
         "adult ordinal": (ordinal.to_numpy(float), adult["y"]),
         "letter": (letter["X"].to_numpy(float), np.asarray(letter["y"]).astype(str)),
         "uci_protein": (protein["X"], protein["y"]),

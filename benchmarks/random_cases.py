@@ -180,7 +180,8 @@ def settle(rng, estimator, params, n_columns) -> list[str]:
     n_layers = 2 if isinstance(get["hidden_layer_sizes"], str) else len(sizes)
     if "conv" in kinds:
         image = get["image_shape"]
-        least = 2**n_layers
+        # "auto" has no more layers than the image can be halved.
+        least = 2 ** len(sizes)
         sides = [] if image is None else [n_columns if n == -1 else n for n in image[1:]]
         if image is None or any(1 < side < least for side in sides):
             faults.append("no image for convolutions")

@@ -29,10 +29,11 @@ from sklearn_ae.modules import (
     dense,
     transposed,
 )
+from sklearn_ae.modules.conv import most_layers
 from sklearn_ae.modules.hidden import hidden_layers
 
 # What `hidden_layer_sizes="auto"` stands for.
-SIZES = {"dense": (256, 256), "conv": (32, 64), "attention": (32, 32)}
+SIZES = {"dense": (256, 256), "conv": (16, 32, 64, 128), "attention": (32, 32)}
 
 
 @dataclass
@@ -61,8 +62,11 @@ class Start:
     code_radius: np.ndarray
 
 
-def hidden_sizes(value: Any, kind: str) -> tuple[int, ...]:
-    """Check `hidden_layer_sizes` and return it as a tuple; "auto" depends on the kind of network.
+def hidden_sizes(value: Any, kind: str, image_shape: Any = None) -> tuple[int, ...]:
+    """Check `hidden_layer_sizes` and return it as a tuple.
+
+    "auto" depends on the kind of network, and its convolutions on how often the image can be
+    halved.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def hidden_sizes(value: Any, kind: str) -> tuple[int, ...]:
         If a size is not a positive integer.
     """
     if isinstance(value, str):
-        return SIZES[kind]
+        return SIZES[kind][: most_layers(image_shape)] if kind == "conv" else SIZES[kind]
     sizes = tuple(value) if isinstance(value, Iterable) else (value,)
     if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(
@@ -145,7 +149,7 @@ def _make(name, kind, estimator, n_inputs, n_outputs, image_shape, generator, ze
     rest = (activation, generator)
     if kind == "linear":
         return dense(n_inputs, (), n_outputs, *rest, zero_last=zero)
-    sizes = hidden_sizes(estimator.hidden_layer_sizes, kind)
+    sizes = hidden_sizes(estimator.hidden_layer_sizes, kind, image_shape)
     if kind == "attention":
         return AttentionEncoder(
             n_inputs, sizes, n_outputs, *rest, image_shape=image_shape, zero_last=zero

@@ -33,7 +33,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     hidden_layer_sizes : array-like of int, int or "auto", default="auto"
         Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
         is allowed. With "conv" channels, each layer halving the image; with "attention" the size
-        of a token, once a block, all the same. "auto" is (256, 256), (32, 64) or (32, 32).
+        of a token, once a block, all the same. "auto" is (256, 256), (16, 32, 64, 128) as far as
+        the image can be halved, or (32, 32).
     activation : {"identity", "logistic", "tanh", "relu", "elu", "gelu", "silu"} or callable, \
             default="gelu"
         What follows each hidden layer; a callable makes a ``torch.nn.Module``.

@@ -86,6 +86,15 @@ def test_conv_beats_pca_on_images():
     assert model.score_ > model.pca_score_ + 0.01
 
 
+@pytest.mark.parametrize(("size", "n_layers"), [(2, 1), (3, 1), (8, 3), (9, 3), (28, 4), (64, 4)])
+def test_auto_halves_the_image_as_often_as_it_can(size, n_layers):
+    rows = np.random.default_rng(0).normal(size=(20, 3 * size * 70))
+    shape = {"encoder": "conv", "image_shape": (3, size, 70)}
+    model = AutoencoderTransformer(2, max_iter=0, early_stopping=False, **shape).fit(rows)
+    layers = [m for m in model.net_.module_.encoder.modules() if isinstance(m, nn.Conv2d)]
+    assert [m.out_channels for m in layers] == [16, 32, 64, 128][:n_layers]
+
+
 def test_a_linear_decoder_is_never_better_than_pca():
     model = make(max_iter=15, decoder="linear").fit(X)
     assert model.is_pca_
