@@ -212,6 +212,8 @@ def widen_features(correction: nn.Sequential) -> None:
 # Ridge penalties that the closed form tries, relative to the largest eigenvalue of the features.
 # Smaller ones fit a few rows of heavy tails, and miss the next such row by far more than PCA does.
 PENALTIES = 10.0 ** np.arange(-5, 1)
+# Rows whose means are near enough those of all.
+FEW_ROWS = 256
 
 
 @torch.no_grad()
@@ -232,11 +234,15 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
         Rows to solve on, and more to choose the penalty on.
     """
     last = network.decoder.correction[-1]
-    mean, missed, gram, cross, square = _moments(network, train, 0.0, 0.0)
-    gram -= torch.outer(mean, mean)
-    cross -= torch.outer(mean, missed)
-    square -= float(missed @ missed)
-    # About the means of the training rows, which are their intercept.
+    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
+    few = train.part(0, min(FEW_ROWS, len(train)))
+    mean, missed, *_ = _moments(network, few, 0.0, 0.0)
+    more, more_missed, gram, cross, square = _moments(network, train, mean, missed)
+    gram -= torch.outer(more, more)
+    cross -= torch.outer(more, more_missed)
+    square -= float(more_missed @ more_missed)
+    # The means of the training rows are the intercept.
+    mean, missed = mean + more, missed + more_missed
     *_, valid_gram, valid_cross, valid_square = _moments(network, valid, mean, missed)
 
     # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
@@ -272,6 +278,7 @@ def _moments(network, rows, mean, missed):
     decoder = network.decoder
     *hidden, last = decoder.correction
     features = nn.Sequential(*hidden)
+    mean, missed = (torch.as_tensor(m, dtype=torch.float32) for m in (mean, missed))
     sums: list = [0.0] * 5
     total = 0.0
     for block in blocks(rows):
@@ -279,11 +286,10 @@ def _moments(network, rows, mean, missed):
         weight = decoder.fade(codes)
         h = features(decoder.bounded(codes))
         r = (block - decoder.linear(codes)) / decoder.output_scale - weight * last(h)
-        # In float64: the smallest penalties lie below what float32 keeps of the products.
-        h, r, weight = h.double() - mean, r.double() - missed, weight.double()
+        h, r = h - mean, r - missed
         wh, wr = weight * h, weight * r
         for i, part in enumerate((wh.sum(0), wr.sum(0), wh.T @ h, wh.T @ r, (wr * r).sum())):
-            sums[i] = sums[i] + part
+            sums[i] = sums[i] + part.double()
         total += float(weight.sum())
     *parts, square = (part / max(total, 1.0) for part in sums)
     return *parts, float(square)
