@@ -18,7 +18,7 @@ KERNEL, STRIDE, PADDING = 4, 2, 1
 
 
 def most_layers(image_shape: tuple[int, int, int]) -> int:
-    """Return how many layers can halve the image before a side of it is one pixel long."""
+    """Return how many layers can halve the image, until its shorter side is one pixel long."""
     return min((size.bit_length() - 1 for size in image_shape[1:] if size > 1), default=0)
 
 
@@ -31,11 +31,11 @@ def halved_sizes(image_shape: tuple[int, int, int], n_layers: int) -> list[tuple
         If nothing is left of the image to halve.
     """
     _, height, width = image_shape
-    if n_layers > most_layers(image_shape):
+    least = STRIDE**n_layers
+    if not all(size == 1 or size >= least for size in (height, width)):
         raise ValueError(
             f"image_shape={image_shape!r} is too small for {n_layers} convolutional layers: each "
-            f"of them halves the image, which must be at least {STRIDE**n_layers} pixels high and "
-            "wide."
+            f"of them halves the image, which must be at least {least} pixels high and wide."
         )
     return [(max(height // STRIDE**i, 1), max(width // STRIDE**i, 1)) for i in range(n_layers + 1)]
 
