@@ -105,23 +105,28 @@ class Curve(StopAfter):
         super().on_epoch_end(net)
 
 
-def draw(name: str, curves: dict[str, list], pca_error: float, path: str) -> None:
-    """Draw the test errors against time."""
+def draw(name: str, curves: dict[str, tuple[list, float]], pca_error: float, path: str) -> None:
+    """Draw the test errors against time, and what refined codes make of the last weights."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import ScalarFormatter
 
     task = TASKS[name]
-    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for start, points in curves.items():
-        ax.plot(*zip(*points, strict=True), label=start)
+    figure, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    for start, (points, refined) in curves.items():
+        (line,) = ax.plot(*zip(*points, strict=True), label=f"started: {start}")
+        ax.plot(points[-1][0], refined, "o", color=line.get_color())
+    ax.plot([], [], "o", color="0.3", label="the same, codes refined")
     ax.axhline(pca_error, color="0.6", linestyle=":", label="PCA")
-    ax.axhline(task.published, color="0.3", linestyle="--", label="Hinton and Salakhutdinov (2006)")
+    ax.axhline(task.published, color="0.3", linestyle="--", label="Hinton, Salakhutdinov (2006)")
     ax.set(xlabel="seconds", ylabel="squared error of a test image", yscale="log")
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_formatter(ScalarFormatter())
     widths = "-".join(map(str, (*task.hidden, task.size)))
     ax.set_title(f"{name.upper()} in {task.size} numbers, {widths}")
-    ax.legend()
+    figure.legend(loc="outside right center", frameon=False)
     figure.savefig(path, dpi=120)
 
 
@@ -171,15 +176,17 @@ def main() -> None:
             random_state=args.seed,
             **params,
         ).fit(X)
-        curves[name] = dict(model.net_.callbacks_)["curve"].points
+        points = dict(model.net_.callbacks_)["curve"].points
         codes = model.transform(X_test)
         network = model.net_.module_.eval()
         with torch.inference_mode():
             rebuilt = network(torch.from_numpy(scaled)).numpy() * scale + mean
+        error = image_error(X_test, model.inverse_transform(codes))
+        curves[name] = points, error
         print(
-            f"start {name}: {image_error(X_test, model.inverse_transform(codes)):.2f}, with the "
-            f"encoder's own codes {image_error(X_test, rebuilt):.2f}; {model.n_iter_} epochs in "
-            f"{curves[name][-1][0]:.0f} s, best {model.best_iter_}",
+            f"start {name}: {error:.2f}, with the encoder's own codes "
+            f"{image_error(X_test, rebuilt):.2f}; {model.n_iter_} epochs in {points[-1][0]:.0f} s, "
+            f"best {model.best_iter_}",
             flush=True,
         )
     if args.figure:
