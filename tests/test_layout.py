@@ -1,6 +1,7 @@
 """The rules that keep the package small: layers, file sizes, light imports, docstrings."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -66,6 +67,7 @@ def imported_names(tree: ast.Module) -> set[str]:
     return names
 
 
+@functools.cache
 def own_imports(module: str) -> set[str]:
     """Return the package's modules that a module imports."""
     found = set()
@@ -81,6 +83,7 @@ def named_layer(module: str) -> str | None:
     return next((layer for layer, names in LAYERS.items() if top in names), None)
 
 
+@functools.cache
 def find_layers() -> dict[str, str | None]:
     """Return each module's layer: the named ones, then those imported by leaves alone."""
     layers = {module: named_layer(module) for module in MODULES}
