@@ -32,7 +32,9 @@ def load_tables(data_dir: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return (X, y) of each table."""
     load = import_loader(data_dir).load
     adult, letter, protein = (load(name) for name in ("adult", "letter", "uci_protein"))
-    people = adult["X"]
+    # Rows that lack a number are left out.
+    known = adult["X"].select_dtypes("number").notna().all(axis=1).to_numpy()
+    people, earns = adult["X"][known], adult["y"][known]
     words = people.select_dtypes(exclude="number").columns
     # A missing word is a category of its own.
     people = people.assign(**people[words].astype(object).fillna("missing"))
@@ -40,8 +42,8 @@ def load_tables(data_dir: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         **dict(zip(words, OrdinalEncoder().fit_transform(people[words]).T, strict=True))
     )
     return {
-        "adult one-hot": (pd.get_dummies(people).to_numpy(float), adult["y"]),
-        "adult ordinal": (ordinal.to_numpy(float), adult["y"]),
+        "adult one-hot": (pd.get_dummies(people).to_numpy(float), earns),
+        "adult ordinal": (ordinal.to_numpy(float), earns),
         "letter": (letter["X"].to_numpy(float), np.asarray(letter["y"]).astype(str)),
         "uci_protein": (protein["X"], protein["y"]),
     }
