@@ -1,5 +1,6 @@
 """Pretraining by denoising autoencoders of one layer."""
 
+import copy
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -33,9 +34,10 @@ class StackedDenoisingPretraining(BaseEstimator):
 
     Notes
     -----
-    NOTE[DIFF]: The paper trains by stochastic gradient descent, and takes the cross-entropy of
-    logistic units at every layer. Here it is Adam, and the squared error but for rows of
-    ``loss="binary_log_loss"``: the hidden units need not lie in [0, 1].
+    The loss is the cross-entropy where a layer rebuilds logistic units, or rows of
+    ``loss="binary_log_loss"``, and the squared error elsewhere.
+
+    NOTE[DIFF]: The paper trains by stochastic gradient descent; here it is Adam.
 
     References
     ----------
@@ -109,9 +111,16 @@ class StackedDenoisingPretraining(BaseEstimator):
             back = Transposed(layer, layer.weight.new_zeros(layer.in_features))
             decoder: nn.Module = back
             loss: nn.Module = SquaredError(1.0)
-            if start == 0 and probabilities is not None:
-                units = (probabilities.shift, probabilities.scale)
+            # What follows this layer's transpose once the network is unrolled.
+            before = encoder[start - 1] if start > 0 else probabilities
+            if isinstance(before, nn.Sigmoid):
+                units = (torch.zeros_like(back.bias), 1.0)
                 decoder, loss = Probabilities(back, *units), BinaryLogLoss(*units)
+            elif isinstance(before, Probabilities):
+                units = (before.shift, before.scale)
+                decoder, loss = Probabilities(back, *units), BinaryLogLoss(*units)
+            elif before is not None:
+                decoder = nn.Sequential(back, copy.deepcopy(before))
             whole = nn.Sequential(encoder[start:stop], decoder).to(rows.device)
             self._train(whole, encoder[:start], loss, rows, order, masks)
             layers.append((layer.weight.data, layer.bias.data, back.bias.data))

@@ -101,6 +101,19 @@ def test_it_helps(method, loss):
     assert reached["pretrained"] > reached["random"] + 0.03
 
 
+@pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Tanh, nn.GELU])
+def test_a_layer_rebuilds_the_one_below_as_the_unrolled_network_will(activation):
+    rows, _ = scale_rows(X, np.arange(len(X)), CPU)
+    encoder = dense(64, (48, 40), 4, activation, torch.Generator().manual_seed(0))
+    method = StackedDenoisingPretraining(corruption_level=0, max_iter=60, learning_rate=5e-3)
+    first, second, _ = method.pretrain_layers(encoder, rows, None, 0)
+    f = activation()
+    with torch.no_grad():
+        below = f(rows.slice(0, len(X)) @ first[0].T + first[1])
+        rebuilt = f(f(below @ second[0].T + second[1]) @ second[0] + second[2])
+        assert (rebuilt - below).square().mean() < 0.2 * below.var(dim=0).mean()
+
+
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_same_seed_same_bits(method, device):
     one, other = (make(method, device=device).fit(X).transform(X) for _ in range(2))
