@@ -2,9 +2,10 @@
 
     python benchmarks/conv_images.py DATA_DIR [--seconds 60] [--size 16] [--seeds 3]
 
-For each set a quarter of the images, at most 10,000 of MNIST's, is held out: squared error as a
+For each set a quarter of at most 10,000 images is held out: squared error as a
 ratio to PCA's, and error of the nearest neighbour in the training codes. Every network trains until
-it stops by itself or the seconds are over, with one seed after the other.
+it stops by itself or the seconds are over, with one seed after the other. Fashion-MNIST is read
+from where Debian's package dataset-fashion-mnist puts it.
 """
 
 import argparse
@@ -15,11 +16,16 @@ from report import StopAfter, print_versions, warm_up
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
-from tables import import_loader
+from tables import load_images
 
 from sklearn_ae import AutoencoderTransformer
 
-SHAPES = {"mnist": (1, 28, 28), "olivetti": (1, 64, 64), "coil20": (1, 32, 32)}
+SHAPES = {
+    "mnist": (1, 28, 28),
+    "fashion_mnist": (1, 28, 28),
+    "olivetti": (1, 64, 64),
+    "coil20": (1, 32, 32),
+}
 MAX_ROWS = 10_000
 
 
@@ -35,9 +41,7 @@ def main() -> None:
     print_versions()
     warm_up()
     for name in args.sets:
-        table = import_loader(args.data_dir).load(name)
-        X, y = np.asarray(table["X"], np.float32), table["y"]
-        X /= X.max()
+        X, y = load_images(name, args.data_dir)
         kinds = {"dense": {}, "conv": {"encoder": "conv", "image_shape": SHAPES[name]}}
         found: dict[str, list] = {"PCA": [], **{kind: [] for kind in kinds}}
         for seed in range(args.seeds):

@@ -1,5 +1,6 @@
 """The tables of the benchmarks: numeric columns, split and scaled alike for every method."""
 
+import gzip
 import importlib
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 MAX_ROWS = 4_000
 SIZES = (2, 8, 32)
+# Where Debian's package dataset-fashion-mnist puts it.
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 # Word and molecule counts: sparse, and not what a StandardScaler is for.
 COUNTS = {"ng20", "worm_neuron"}
 # Numeric targets of regression tables are not classes.
@@ -77,6 +80,34 @@ def import_loader(data_dir: str | Path, name: str = "load") -> ModuleType:
     if str(data_dir) not in sys.path:
         sys.path.append(str(data_dir))
     return importlib.import_module(name)
+
+
+def load_images(name: str, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the training images of a set as rows, float32 in [0, 1], and what they show."""
+    if name == "fashion_mnist":
+        return load_fashion_mnist()
+    table = import_loader(data_dir).load(name)
+    X = np.asarray(table["X"], np.float32)
+    return X / X.max(), np.asarray(table["y"])
+
+
+def load_fashion_mnist() -> tuple[np.ndarray, np.ndarray]:
+    """Return the 60,000 training images of Fashion-MNIST and their labels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If Debian's package is not installed.
+    """
+    parts = []
+    for part, header in (("images-idx3", 16), ("labels-idx1", 8)):
+        path = FASHION_MNIST / f"train-{part}-ubyte.gz"
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: install Debian's package dataset-fashion-mnist.")
+        with gzip.open(path) as file:
+            parts.append(np.frombuffer(file.read(), np.uint8, offset=header))
+    images, labels = parts
+    return images.reshape(len(labels), -1).astype(np.float32) / 255, labels
 
 
 def load_tables(data_dir: str | Path | None) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:

@@ -62,7 +62,9 @@ class Start:
     code_radius: np.ndarray
 
 
-def hidden_sizes(value: Any, kind: str, image_shape: Any = None) -> tuple[int, ...]:
+def hidden_sizes(
+    value: Any, kind: str, image_shape: tuple[int, int, int] | None
+) -> tuple[int, ...]:
     """Check `hidden_layer_sizes` and return it as a tuple.
 
     "auto" depends on the kind of network, and its convolutions on how often the image can be
@@ -74,7 +76,8 @@ def hidden_sizes(value: Any, kind: str, image_shape: Any = None) -> tuple[int, .
         If a size is not a positive integer.
     """
     if isinstance(value, str):
-        return SIZES[kind][: most_layers(image_shape)] if kind == "conv" else SIZES[kind]
+        sizes = SIZES[kind]
+        return sizes[: most_layers(image_shape)] if kind == "conv" and image_shape else sizes
     sizes = tuple(value) if isinstance(value, Iterable) else (value,)
     if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(

@@ -37,7 +37,7 @@ PLAIN = [
     {"max_iter": 0},
     {"encoder": Network, "init": "random"},
     {"loss": "huber", "optimizer": "sgd", "activation": "tanh"},
-    {"transform_max_iter": 0},
+    {"transform_max_iter": 0, "loss": "absolute_error"},
     {"tied_weights": True, "init": "random"},
     {"decoder": "linear", "init": "random"},
     {"pretraining": RBMPretraining(max_iter=2), "init": "random", "activation": "logistic"},
