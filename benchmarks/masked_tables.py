@@ -2,7 +2,7 @@
 
     python benchmarks/masked_tables.py DATA_DIR [--labels 200] [--size 8] [--seeds 3]
 
-Dense networks and attention over the cells as tokens see at most 8,000 rows without labels; then
+Dense networks and attention over the cells as tokens see at most 4,000 rows without labels; then
 a linear model is fitted to the codes of a few labelled rows, and scored on rows that nothing saw
 (accuracy; R2 for uci_protein). Beside it the same model on the raw columns and on PCA's codes.
 """
@@ -22,7 +22,7 @@ from tables import import_loader
 
 from sklearn_ae import DenoisingAutoencoderTransformer
 
-MAX_ROWS = 10_000
+MAX_ROWS = 5_000
 DRAWS = 10
 # A denoising autoencoder of BERT's kind hides 15 % of the cells.
 NOISES = {"masking": 0.15, "swap": 0.15}
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=200)
     parser.add_argument("--size", type=int, default=8, help="numbers a code")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--max-iter", type=int, default=100, help="epochs")
+    parser.add_argument("--max-iter", type=int, default=20, help="epochs")
     args = parser.parse_args()
     print_versions()
     for name, (X, y) in load_tables(args.data_dir).items():

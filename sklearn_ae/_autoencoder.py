@@ -124,6 +124,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     best_loss_ : float or None
         Loss of the weights that are kept: the lowest of the curve that is watched, or that of the
         start; None where there is none.
+    pca_loss_ : float or None
+        Loss of PCA with as many components on the held-out rows; None without `early_stopping`.
     pca_score_, score_ : float or None
         Share of the variance of the held-out rows that PCA with as many components explains, and
         that this model explains; None without `early_stopping`.

@@ -151,6 +151,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.validation_loss_curve_ = (
             [row["valid_loss"] for row in history] if self.early_stopping else None
         )
+        self.pca_loss_ = fit.pca_loss
         self.pca_score_, self.score_, self.is_pca_ = fit.pca_score, fit.score, fit.is_pca
         self.batch_size_ = fit.net.batch_size
 
@@ -301,7 +302,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         # In units of the training data: squares of extreme values would leave float64.
         unit, total = self._scaling.scale, 0.0
         for start, stop in row_blocks(*X.shape):
-            rows = (_dense(X[start:stop]) - self._scaling.shift) / unit
+            rows = (dense(X[start:stop]) - self._scaling.shift) / unit
             total += float(np.einsum("ij,ij->", rows, rows))
         error = float(self._squared_errors(X, unit).sum())
         return 1 - error / total if total > 0 else float(error == 0)
@@ -317,7 +318,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Return the squared distance of each row to its reconstruction, in units of `unit`."""
         errors = np.empty(X.shape[0])
         for start, stop in row_blocks(*X.shape):
-            rows = _dense(X[start:stop])
+            rows = dense(X[start:stop])
             missed = (rows.astype(np.float64) - self._decode(self._encode(rows))) / unit
             errors[start:stop] = np.einsum("ij,ij->i", missed, missed)
         return errors
@@ -331,7 +332,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with torch.inference_mode():
             for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
                 # torch takes neither read-only arrays nor foreign byte orders.
-                rows = np.require(_dense(X[start:stop]), requirements=["C", "W"])
+                rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
                 result[start:stop] = module(torch.from_numpy(rows).to(self.device_)).cpu().numpy()
         return result
 
@@ -378,5 +379,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._wrap()
 
 
-def _dense(rows: Any) -> np.ndarray:
+def dense(rows: Any) -> np.ndarray:
+    """Return rows as an array, sparse or not."""
     return rows.toarray() if sparse.issparse(rows) else rows

@@ -160,20 +160,25 @@ def build_denoising(
             f"emphasis={emphasis!r} weighs corrupted cells against clean ones, but corruption="
             "'gaussian' leaves no cell clean. Set emphasis=0.5."
         )
-    attention = isinstance(estimator.encoder, str) and estimator.encoder == "attention"
-    corrupt = _corruption(estimator, scaling, device, attention)
+    corrupt = build_corruption(estimator, scaling, device)
     if emphasis == 0.5:
         corrupt = functools.partial(noise.corrupt_some_rows, corrupt=corrupt)
     return Denoising(
         functools.partial(corrupt, generator=generator),
         emphasis,
         estimator.corruption_loss_weight,
-        attention and estimator.corruption == "masking",
+        _is_attention(estimator) and estimator.corruption == "masking",
     )
 
 
-def _corruption(estimator, scaling, device, attention):
-    """Make ``(tensor, generator) -> tensor`` from `corruption` and `corruption_level`."""
+def build_corruption(estimator: Any, scaling: Scaling, device: torch.device) -> Callable:
+    """Make ``(tensor, generator) -> tensor`` from `corruption` and `corruption_level`.
+
+    Raises
+    ------
+    ValueError
+        If a level is out of range, or there is not one for every column.
+    """
     corruption, level = estimator.corruption, estimator.corruption_level
     if not isinstance(corruption, str):
         return functools.partial(_users_corruption, corruption)
@@ -197,7 +202,7 @@ def _corruption(estimator, scaling, device, attention):
         return noise.Gaussian(tensor(levels), tensor(scaling.deviation))
     if corruption == "masking":
         patches = None
-        if attention and estimator.image_shape is not None:
+        if _is_attention(estimator) and estimator.image_shape is not None:
             if levels.ndim:
                 raise ValueError(
                     "corruption_level must be one number where encoder='attention' masks whole "
@@ -209,6 +214,10 @@ def _corruption(estimator, scaling, device, attention):
     if corruption == "salt_and_pepper":
         return noise.SaltAndPepper(tensor(levels), tensor(scaling.low), tensor(scaling.high))
     return noise.Swap(tensor(levels))
+
+
+def _is_attention(estimator):
+    return isinstance(estimator.encoder, str) and estimator.encoder == "attention"
 
 
 def _users_corruption(corruption, x, generator):

@@ -11,13 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from sklearn_ae._comparison import Result
-
-# Colours that stay apart for colour-blind readers, and lines and markers that stay apart in grey.
-STYLES = {
-    "PCA": {"color": "0.35", "marker": "s", "linestyle": "--"},
-    "autoencoder": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
-    "denoising autoencoder": {"color": "#D55E00", "marker": "^", "linestyle": "-."},
-}
+from sklearn_ae.displays.style import STYLES
 
 
 def comparison_figure(results: Sequence[Result], title: str, score_label: str | None) -> Figure:

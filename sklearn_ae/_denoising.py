@@ -4,13 +4,15 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
 from torch import nn
 
-from sklearn_ae._base import BaseAutoencoder
-from sklearn_ae._build_training import CORRUPTIONS, build_denoising
+from sklearn_ae._base import BaseAutoencoder, dense
+from sklearn_ae._build_training import CORRUPTIONS, build_corruption, build_denoising
 from sklearn_ae._sklearn import Interval, StrOptions
 from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.scaling import Scaling
@@ -148,6 +150,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     best_loss_ : float or None
         Loss of the weights that are kept: the lowest of the curve that is watched, or that of the
         start; None where there is none.
+    pca_loss_ : float or None
+        Loss of PCA with as many components on the held-out rows; None without `early_stopping`.
     pca_score_, score_ : float or None
         Share of the variance of the held-out rows that PCA with as many components explains, and
         that this model explains; None without `early_stopping`.
@@ -274,3 +278,27 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
 
     def _denoising(self, scaling: Scaling, device: torch.device, seed: int) -> Denoising:
         return build_denoising(self, scaling, device, torch.Generator(device).manual_seed(seed))
+
+    def corrupt(self, X: Any, random_state: int | RandomState | None = None) -> np.ndarray:
+        """Corrupt every row as half of the rows are in training.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. "swap" takes cells from others of them.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the noise.
+
+        Returns
+        -------
+        X_corrupted : ndarray of shape (n_samples, n_features)
+            A dense copy; cells that are not corrupted have the values of `X`.
+        """
+        X = dense(self._check_rows(X))
+        shift, scale = self._scaling.shift, self._scaling.scale
+        rows = torch.from_numpy(((X - shift) / scale).astype(np.float32))
+        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        corrupt = build_corruption(self, self._scaling, rows.device)
+        found = corrupt(rows, torch.Generator("cpu").manual_seed(seed))
+        changed = found.double().numpy() * scale + shift
+        return np.where((found != rows).numpy(), changed, X).astype(X.dtype)

@@ -71,6 +71,8 @@ class Fit:
         What it saw of the epochs; None where there was nothing to train.
     is_pca : bool
         Whether the module is PCA, on all rows.
+    pca_loss : float or None
+        Loss of PCA on the validation rows.
     pca_score, score : float or None
         Share of the variance of the validation rows that PCA and the module explain.
     """
@@ -79,6 +81,7 @@ class Fit:
     scaling: Scaling
     keeper: KeepBest | None = None
     is_pca: bool = False
+    pca_loss: float | None = None
     pca_score: float | None = None
     score: float | None = None
 
@@ -148,6 +151,7 @@ def _fit(estimator, X, seed, device, previous):
         total = _mean_square(valid, start.pca.mean)
         pca_errors = measure_errors(net, pca, valid)
         fit.pca_score = _explained(pca_errors.square, total)
+        fit.pca_loss = net.mean_loss(valid, pca)
     if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
         return _fall_back(estimator, X, fit, seed, "leaves only rounding errors")
 

@@ -1,0 +1,148 @@
+"""Variance explained against the size of the codes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.model_selection import check_cv
+
+from sklearn_ae.displays.style import STYLES, axes_for, bare
+
+
+class ExplainedVarianceDisplay:
+    """Held-out variance explained against the number of components, ours and PCA's.
+
+    Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    n_components : array-like of shape (n_sizes,)
+        Sizes of the codes.
+    scores : array-like of shape (n_sizes, n_folds)
+        Share of the variance of the held-out rows that the autoencoder explains.
+    pca_scores : array-like of shape (n_sizes, n_folds)
+        The share that PCA explains.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Where it was drawn.
+    figure_ : matplotlib.figure.Figure
+        The figure of these axes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae import AutoencoderTransformer
+    >>> from sklearn_ae.displays import ExplainedVarianceDisplay
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> display = ExplainedVarianceDisplay.from_estimator(
+    ...     AutoencoderTransformer(max_iter=0, random_state=0), X, n_components=[1, 2], cv=3
+    ... )
+    >>> display.scores.shape
+    (2, 3)
+    """
+
+    def __init__(self, n_components: ArrayLike, scores: ArrayLike, pca_scores: ArrayLike):
+        self.n_components = np.asarray(n_components)
+        self.scores = np.asarray(scores, dtype=float)
+        self.pca_scores = np.asarray(pca_scores, dtype=float)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        n_components: Sequence[int] = (1, 2, 4, 8, 16),
+        cv: Any = 5,
+        n_jobs: int | None = None,
+        ax: Any = None,
+    ) -> "ExplainedVarianceDisplay":
+        """Cross-validate the autoencoder and PCA at some sizes, and draw both.
+
+        Parameters
+        ----------
+        estimator : AutoencoderTransformer or DenoisingAutoencoderTransformer
+            It is cloned, not fitted.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        n_components : sequence of int, default=(1, 2, 4, 8, 16)
+            Sizes of the codes, not more than PCA can have.
+        cv : int, cross-validation generator or iterable, default=5
+            As in ``sklearn.model_selection``.
+        n_jobs : int or None, default=None
+            Fits at a time.
+        ax : matplotlib.axes.Axes or None, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : ExplainedVarianceDisplay
+            What was drawn.
+        """
+        X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
+        folds = list(check_cv(cv).split(X))
+        pairs = Parallel(n_jobs=n_jobs)(
+            delayed(_scores)(estimator, X[train], X[test], size)
+            for size in n_components
+            for train, test in folds
+        )
+        shape = (len(n_components), len(folds), 2)
+        scores, pca_scores = np.moveaxis(np.reshape(pairs, shape), 2, 0)
+        return cls(n_components, scores, pca_scores).plot(ax)
+
+    def plot(self, ax: Any = None) -> "ExplainedVarianceDisplay":
+        """Draw the means over the folds, and between which values the folds lie.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : ExplainedVarianceDisplay
+            Itself.
+        """
+        ax = axes_for(self, ax)
+        from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+
+        for name, scores in (("PCA", self.pca_scores), ("autoencoder", self.scores)):
+            style = STYLES[name]
+            ax.plot(self.n_components, scores.mean(axis=1), label=name, **style)
+            low, high = scores.min(axis=1), scores.max(axis=1)
+            ax.fill_between(self.n_components, low, high, color=style["color"], alpha=0.15, lw=0)
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_locator(FixedLocator(self.n_components.tolist()))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter("{x:.0f}")
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        ax.set(xlabel="components", ylabel="held-out variance explained")
+        ax.grid(alpha=0.3)
+        bare(ax)
+        ax.legend(loc="lower right")
+        return self
+
+
+def _scores(estimator: Any, X_train: Any, X_test: Any, size: int) -> tuple[float, float]:
+    """Return the held-out variance explained by an autoencoder and by PCA."""
+    model = clone(estimator).set_params(n_components=size).fit(X_train)
+    # arpack takes sparse rows, but not all of the components.
+    pca = PCA(size, svd_solver="arpack" if hasattr(X_train, "tocsr") else "auto", random_state=0)
+    Z = pca.fit(X_train).transform(X_test)
+    # What is left of a row outside of the components, without a dense copy of it.
+    centred = _sum_of_squares(X_test, pca.mean_)
+    return model.score(X_test), float((Z**2).sum() / centred) if centred > 0 else 1.0
+
+
+def _sum_of_squares(X: Any, mean: np.ndarray) -> float:
+    """Return the sum of squares about a mean."""
+    if hasattr(X, "tocsr"):
+        cross = np.asarray(X.sum(axis=0)).ravel() @ mean
+        return float(X.multiply(X).sum() - 2 * cross + X.shape[0] * mean @ mean)
+    return float(((X - mean) ** 2).sum())

@@ -1,0 +1,41 @@
+"""The scores are those of fits on each fold, PCA's those of scikit-learn's PCA."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.model_selection import KFold
+
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae.displays import ExplainedVarianceDisplay
+
+X = load_iris().data
+FOLDS = KFold(3, shuffle=True, random_state=0)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix, sparse.csc_array])
+def test_scores(container):
+    model = AutoencoderTransformer(max_iter=0, random_state=0)
+    display = ExplainedVarianceDisplay.from_estimator(
+        model, container(X), n_components=[1, 3], cv=FOLDS
+    )
+    for i, size in enumerate([1, 3]):
+        for j, (train, test) in enumerate(FOLDS.split(X)):
+            pca = PCA(size).fit(X[train])
+            missed = X[test] - pca.inverse_transform(pca.transform(X[test]))
+            total = X[test] - X[train].mean(axis=0)
+            expected = 1 - (missed**2).sum() / (total**2).sum()
+            assert display.pca_scores[i, j] == pytest.approx(expected)
+            ours = model.set_params(n_components=size).fit(X[train]).score(X[test])
+            assert display.scores[i, j] == pytest.approx(ours, abs=1e-6)
+    pca_line, our_line = display.ax_.lines
+    np.testing.assert_allclose(pca_line.get_ydata(), display.pca_scores.mean(axis=1))
+    np.testing.assert_allclose(our_line.get_ydata(), display.scores.mean(axis=1))
+
+
+def test_the_estimator_stays_as_it_was():
+    model = AutoencoderTransformer(2, max_iter=0)
+    ExplainedVarianceDisplay.from_estimator(model, X, n_components=[1], cv=2)
+    assert model.n_components == 2
+    assert not hasattr(model, "module_")
