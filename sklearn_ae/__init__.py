@@ -2,7 +2,6 @@
 
 from sklearn_ae._autoencoder import AutoencoderTransformer
 from sklearn_ae._denoising import DenoisingAutoencoderTransformer
-
-__version__ = "0.1.0.dev0"
+from sklearn_ae._version import __version__
 
 __all__ = ["AutoencoderTransformer", "DenoisingAutoencoderTransformer", "__version__"]

@@ -14,13 +14,14 @@ from torch import nn
 
 from sklearn_ae._build_training import OPTIMIZERS
 from sklearn_ae._fitting import Fit, fit_network
-from sklearn_ae._persistence import freeze, thaw
+from sklearn_ae._persistence import FORMAT, check_format, freeze, thaw
 from sklearn_ae._sklearn import Interval, StrOptions, fit_context
 from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.device import resolve_device
 from sklearn_ae._training.net import restored_net
 from sklearn_ae._training.rows import row_blocks
 from sklearn_ae._training.scaling import Scaling
+from sklearn_ae._version import __version__
 from sklearn_ae.losses import LOSSES
 from sklearn_ae.modules import ACTIVATIONS, Autoencoder, Rescaled
 from sklearn_ae.modules.hidden import hidden_layers
@@ -355,6 +356,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             net = state.pop("net_")
             del state["module_"], state["_coder"]
             # Together, because they may share weights.
+            state["_saved_by"] = (FORMAT, __version__)
             state["_frozen"] = freeze(nn.ModuleList([net.module_, net.criterion_]))
             state["_net"] = {
                 "history": list(net.history),
@@ -366,10 +368,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def __setstate__(self, state: dict) -> None:
         """Rebuild the modules, on their device if it is here, else on the CPU."""
         state = state.copy()
-        frozen, net = state.pop("_frozen", None), state.pop("_net", None)
+        saved_by, frozen, net = (
+            state.pop(f"_{name}", None) for name in ("saved_by", "frozen", "net")
+        )
         super().__setstate__(state)
         if frozen is None:
             return
+        check_format(saved_by)
         try:
             device = resolve_device(self.device_)
         except ValueError:

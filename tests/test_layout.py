@@ -34,7 +34,7 @@ LAYERS = {
         "_training",
         "pretraining",
     ],
-    "torch only": ["modules", "corruption", "losses", "_persistence"],
+    "torch only": ["modules", "corruption", "losses", "_persistence", "_version"],
 }
 ORDER = list(LAYERS)
 OPTIONAL = ["matplotlib", "onnx", "pandas", "polars", "pyarrow", "skops"]

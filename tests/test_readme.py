@@ -1,17 +1,21 @@
 """Every code block of the README runs, in order, as one session."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_python_blocks_run():
+def test_python_blocks_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len(blocks) >= 3
     session: dict = {}
     for block in blocks:
+        if "skops" in block and not find_spec("skops"):
+            continue
         exec(compile(block, "README.md", "exec"), session)
     assert session["X_clean"].shape == session["X"].shape
 

@@ -69,7 +69,8 @@ class RefinedEncoder(nn.Module):
         error, gradient = _value_and_gradient(half_error, codes)
         # Of a linear map with orthonormal rows, as PCA is, 1 is the best step. No step can gain
         # more than all of the error.
-        step = (2 * error / _square(gradient)).nan_to_num(1.0).clamp(max=1.0)
+        steepness = _square(gradient)
+        step = torch.where(steepness > 2 * error, 2 * error / steepness, 1.0)
         for i in range(self.n_steps):
             tried = codes - step * gradient
             if i == self.n_steps - 1:
