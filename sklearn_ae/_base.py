@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -19,7 +18,7 @@ from sklearn_ae._sklearn import Interval, StrOptions, fit_context
 from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.device import resolve_device
 from sklearn_ae._training.net import restored_net
-from sklearn_ae._training.rows import row_blocks
+from sklearn_ae._training.rows import dense, row_blocks
 from sklearn_ae._training.scaling import Scaling
 from sklearn_ae._version import __version__
 from sklearn_ae.losses import LOSSES
@@ -192,8 +191,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
             shape (n_samples, size of the layer).
         """
-        X = self._check_rows(X)
-        return self._apply(self._coder, X, self._n_features_out)
+        return self._transform(self._check_rows(X))
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decode codes.
@@ -312,6 +310,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self)
         return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
 
+    def _transform(self, X: Any) -> np.ndarray:
+        return self._apply(self._coder, X, self._n_features_out)
+
     def _encode(self, X: Any) -> np.ndarray:
         return self._apply(self.module_.encoder, X, self.n_components_)
 
@@ -366,7 +367,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return state
 
     def __setstate__(self, state: dict) -> None:
-        """Rebuild the modules, on their device if it is here, else on the CPU."""
+        """Rebuild the modules, on their device if it is here, else on the CPU.
+
+        Raises
+        ------
+        ValueError
+            If the state is damaged, or of a format that cannot be read.
+        """
         state = state.copy()
         saved_by, frozen, net = (
             state.pop(f"_{name}", None) for name in ("saved_by", "frozen", "net")
@@ -380,10 +387,5 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         except ValueError:
             device = torch.device("cpu")
         network, criterion = thaw(frozen, device).children()
-        self.net_ = restored_net(network, criterion, device, **net)
+        self.net_ = restored_net(network, criterion, device, net)
         self._wrap()
-
-
-def dense(rows: Any) -> np.ndarray:
-    """Return rows as an array, sparse or not."""
-    return rows.toarray() if sparse.issparse(rows) else rows

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from sklearn_ae._comparison import Result
-from sklearn_ae.displays.style import STYLES
+from sklearn_ae.displays._style import STYLES
 
 
 def comparison_figure(results: Sequence[Result], title: str, score_label: str | None) -> Figure:

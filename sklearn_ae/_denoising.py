@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from torch import nn
 
-from sklearn_ae._base import BaseAutoencoder, dense
+from sklearn_ae._base import BaseAutoencoder
 from sklearn_ae._build_training import CORRUPTIONS, build_corruption, build_denoising
 from sklearn_ae._sklearn import Interval, StrOptions
 from sklearn_ae._training.denoising import Denoising
+from sklearn_ae._training.device import seeded_globals
+from sklearn_ae._training.rows import dense, row_blocks
 from sklearn_ae._training.scaling import Scaling
 from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 
@@ -280,12 +282,14 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         return build_denoising(self, scaling, device, torch.Generator(device).manual_seed(seed))
 
     def corrupt(self, X: Any, random_state: int | RandomState | None = None) -> np.ndarray:
-        """Corrupt every row as half of the rows are in training.
+        """Corrupt every row, as `corruption` and `corruption_level` say now.
+
+        In training it is every other row on average, unless `emphasis` is set.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. "swap" takes cells from others of them.
+            Rows. "swap" takes cells from others among some thousand neighbours.
         random_state : int, RandomState instance or None, default=None
             Seeds the noise.
 
@@ -293,12 +297,35 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         -------
         X_corrupted : ndarray of shape (n_samples, n_features)
             A dense copy; cells that are not corrupted have the values of `X`.
+
+        Raises
+        ------
+        ValueError
+            If a level is out of range, or there is not one for every column.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn_ae import DenoisingAutoencoderTransformer
+        >>> X, _ = load_wine(return_X_y=True)
+        >>> denoiser = DenoisingAutoencoderTransformer(corruption="masking", max_iter=1).fit(X)
+        >>> bool((denoiser.corrupt(X, random_state=0) == X).all())
+        False
         """
-        X = dense(self._check_rows(X))
-        shift, scale = self._scaling.shift, self._scaling.scale
-        rows = torch.from_numpy(((X - shift) / scale).astype(np.float32))
+        return self._corrupt(self._check_rows(X), random_state)
+
+    def _corrupt(self, X: Any, random_state: Any) -> np.ndarray:
+        self._validate_params()
+        shift, scale, device = self._scaling.shift, self._scaling.scale, torch.device(self.device_)
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-        corrupt = build_corruption(self, self._scaling, rows.device)
-        found = corrupt(rows, torch.Generator("cpu").manual_seed(seed))
-        changed = found.double().numpy() * scale + shift
-        return np.where((found != rows).numpy(), changed, X).astype(X.dtype)
+        generator = torch.Generator(device).manual_seed(seed)
+        corrupt = build_corruption(self, self._scaling, device)
+        result = np.empty(X.shape, dtype=X.dtype)
+        with seeded_globals(seed, device), torch.no_grad():
+            for start, stop in row_blocks(*X.shape):
+                clean = dense(X[start:stop])
+                rows = torch.from_numpy(((clean - shift) / scale).astype(np.float32)).to(device)
+                corrupted = corrupt(rows, generator)
+                changed = corrupted.double().cpu().numpy() * scale + shift
+                result[start:stop] = np.where((corrupted != rows).cpu().numpy(), changed, clean)
+        return result

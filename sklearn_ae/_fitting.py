@@ -151,7 +151,7 @@ def _fit(estimator, X, seed, device, previous):
         total = _mean_square(valid, start.pca.mean)
         pca_errors = measure_errors(net, pca, valid)
         fit.pca_score = _explained(pca_errors.square, total)
-        fit.pca_loss = net.mean_loss(valid, pca)
+        fit.pca_loss = float(pca_errors.loss)
     if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
         return _fall_back(estimator, X, fit, seed, "leaves only rounding errors")
 

@@ -31,11 +31,14 @@ class Errors:
     ----------
     groups : ndarray of shape (n_groups,)
         Mean loss over each of some groups of rows, of about the same size.
+    loss : float
+        Mean loss over all rows.
     square : float
         Mean squared error over all cells.
     """
 
     groups: np.ndarray
+    loss: float
     square: float
 
 
@@ -65,7 +68,9 @@ def measure_errors(net: ReconstructionNet, module: nn.Module, rows: Rows) -> Err
             first = np.searchsorted(edges, start, side="right") - 1
             sums = torch.stack(losses).cpu().double().numpy() * np.diff(inside)
             groups[first : first + len(sums)] += sums
-    return Errors(groups / np.diff(edges), square / (len(rows) * rows.n_columns))
+    return Errors(
+        groups / np.diff(edges), groups.sum() / len(rows), square / (len(rows) * rows.n_columns)
+    )
 
 
 def beats_pca(

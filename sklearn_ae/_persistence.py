@@ -53,15 +53,15 @@ def thaw(frozen: Frozen, device: torch.device) -> nn.Module:
     ValueError
         If it names what is not read from files, or parts of it are missing.
     """
-    skeleton, arrays = frozen
     try:
+        skeleton, arrays = frozen
         if isinstance(skeleton, dict):
             module = _rebuild(skeleton, [])
         else:
             module = copy.deepcopy(skeleton)
         tensors = [torch.tensor(array, device=device) for array in arrays]
         _fill(module, tensors)
-    except (KeyError, IndexError, AttributeError, TypeError, ImportError) as error:
+    except (LookupError, AttributeError, TypeError, ImportError, RecursionError) as error:
         raise ValueError(f"The saved network is damaged: {error!r}.") from error
     return module.eval()
 
@@ -79,7 +79,7 @@ def check_format(written: Any) -> None:
     ValueError
         If it cannot.
     """
-    number, version = written or (None, "an earlier version")
+    number, version = written or (0, "before 0.1")
     if number != FORMAT:
         raise ValueError(
             f"This autoencoder was saved by sklearn_ae {version} in format {number}; sklearn_ae "
@@ -97,7 +97,11 @@ def _is_plain(value: Any) -> bool:
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
     """Return what a module has beside the attributes that all modules have."""
-    return {name: value for name, value in vars(module).items() if name not in EMPTY}
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in vars(module).items()
+        if name not in EMPTY
+    }
 
 
 def _is_plain_module(module: nn.Module) -> bool:
@@ -115,7 +119,7 @@ def _describe(module: nn.Module, slots: dict[int, Slot], seen: dict[int, int]) -
     seen[id(module)] = len(seen)
     described: dict[str, Any] = {
         "class": f"{type(module).__module__}:{type(module).__name__}",
-        "attributes": copy.deepcopy(_attributes(module)),
+        "attributes": _attributes(module),
     }
     for kind, tensors in (("parameters", module._parameters), ("buffers", module._buffers)):
         described[kind] = {
@@ -132,7 +136,7 @@ def _describe(module: nn.Module, slots: dict[int, Slot], seen: dict[int, int]) -
 def _rebuild(described: dict, seen: list[nn.Module]) -> nn.Module:
     """Make a module of its data, with slots in place of its tensors."""
     if "again" in described:
-        return seen[described["again"]]
+        return seen[_number(described["again"])]
     path, _, name = described["class"].partition(":")
     if not f"{path}.".startswith(KNOWN):
         raise ValueError(f"The saved network names {path}.{name}, which is not read from a file.")
@@ -142,13 +146,25 @@ def _rebuild(described: dict, seen: list[nn.Module]) -> nn.Module:
     module = cls.__new__(cls)
     nn.Module.__init__(module)
     seen.append(module)
-    vars(module).update(copy.deepcopy(described["attributes"]))
+    attributes = copy.deepcopy(described["attributes"])
+    # A file must replace neither methods nor hooks.
+    if not _is_plain(attributes) or any(key in EMPTY or hasattr(cls, key) for key in attributes):
+        raise ValueError(f"The saved network has attributes that {path}.{name} cannot have.")
+    vars(module).update(attributes)
     for kind in ("parameters", "buffers"):
         tensors: dict[str, Any] = vars(module)[f"_{kind}"]
-        tensors.update((k, None if i is None else Slot(i)) for k, i in described[kind].items())
+        for key, index in described[kind].items():
+            tensors[key] = None if index is None else Slot(_number(index))
     for key, part in described["modules"].items():
         module._modules[key] = None if part is None else _rebuild(part, seen)
     return module
+
+
+def _number(index: Any) -> int:
+    """Check that a place in a list is one."""
+    if type(index) is not int or index < 0:
+        raise ValueError(f"The saved network is damaged: {index!r} is no number of a part.")
+    return index
 
 
 def _fill(module: nn.Module, tensors: list[torch.Tensor]) -> None:

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
+from sklearn.base import clone
 
 from sklearn_ae import DenoisingAutoencoderTransformer
 
@@ -55,3 +57,20 @@ def test_the_seed_decides(model):
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
     np.testing.assert_array_equal(model.corrupt(sparse.csr_array(X), random_state=1), one)
+
+
+def test_users_corruption_draws_from_the_seed(model):
+    model.set_params(corruption=lambda x, generator: x + torch.randn_like(x))
+    before = torch.get_rng_state()
+    one, same = (model.corrupt(X, random_state=0) for _ in range(2))
+    np.testing.assert_array_equal(one, same)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [({"corruption": "bogus"}, "'corruption' parameter"), ({"corruption_level": 2}, "must lie in")],
+)
+def test_wrong_parameters(model, params, message):
+    with pytest.raises(ValueError, match=message):
+        clone(model).set_params(corruption="swap").fit(X).set_params(**params).corrupt(X)

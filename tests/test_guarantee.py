@@ -28,12 +28,12 @@ from sklearn_ae._training.rows import DenseRows
     ],
 )
 def test_beats_pca_in_total_and_in_most_groups(theirs, ours, beaten):
-    theirs, ours = (Errors(np.broadcast_to(losses, 32), 0.0) for losses in (theirs, ours))
+    theirs, ours = (Errors(np.broadcast_to(losses, 32), 0.0, 0.0) for losses in (theirs, ours))
     assert beats_pca(ours, theirs, theirs.groups.mean(), 1, 80, 80) is beaten
 
 
 def test_a_single_row_proves_nothing():
-    one = [Errors(np.array([loss]), 0.0) for loss in (0.1, 1.0)]
+    one = [Errors(np.array([loss]), 0.0, 0.0) for loss in (0.1, 1.0)]
     assert not beats_pca(*one, 1.0, 1, 80, 1)
 
 
@@ -41,10 +41,10 @@ def test_a_single_row_proves_nothing():
 def test_pca_of_all_rows_is_what_has_to_be_beaten(gap):
     """It is better than that of the training rows by a part of the gap between its errors."""
     n_train, n_valid, k = 90, 10, 2
-    theirs = Errors(np.full(10, 1 + gap), 0.0)
+    theirs = Errors(np.full(10, 1 + gap), 0.0, 0.0)
     handicap = max(gap, 2 * (k + 1) / n_train) / 2 * n_valid / (n_train + n_valid)
     for share, beaten in ((0.99, False), (1.01, True)):
-        ours = Errors(theirs.groups - share * handicap, 0.0)
+        ours = Errors(theirs.groups - share * handicap, 0.0, 0.0)
         assert beats_pca(ours, theirs, 1.0, k, n_train, n_valid) is beaten
 
 

@@ -1,5 +1,7 @@
 """Files without pickle: what skops saves comes back, with no torch object inside."""
 
+from zipfile import BadZipFile
+
 import numpy as np
 import pytest
 from configurations import ESTIMATORS, Network
@@ -33,9 +35,8 @@ def test_every_configuration_comes_back(estimator):
     )
     foreign = [name for name in types if not name.startswith("sklearn_ae.")]
     assert bool(foreign) == users
-    if "warm_start=True" in repr(estimator):
-        before = loaded.score(X)
-        assert loaded.fit(X).score(X) > before - 0.05
+    if "warm_start=True" in repr(estimator) and not fitted.is_pca_:
+        assert loaded.fit(X).loss_curve_ == fitted.fit(X).loss_curve_
 
 
 @pytest.mark.parametrize(
@@ -49,11 +50,40 @@ def test_names_only_modules_of_torch_and_ours(path):
         AutoencoderTransformer().__setstate__(state)
 
 
+def test_sizes_may_be_numpy_integers():
+    fitted = AutoencoderTransformer(np.int64(2), max_iter=1, early_stopping=False).fit(X)
+    _, types = through_skops(fitted)
+    assert all(name.startswith("sklearn_ae.") for name in types)
+
+
+def test_nothing_of_the_net_is_set_but_its_sizes():
+    state = AutoencoderTransformer(1, max_iter=1, early_stopping=False).fit(X).__getstate__()
+    loaded = AutoencoderTransformer()
+    loaded.__setstate__(state | {"_net": state["_net"] | {"compile": True}})
+    assert not loaded.net_.compile
+    for damaged in ({"_net": None}, {"_net": {}}, {"_frozen": 3}):
+        with pytest.raises(ValueError, match="is damaged"):
+            AutoencoderTransformer().__setstate__(state | damaged)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"forward": print}, {"forward": 1}, {"_forward_hooks": {}}, {"unknown": np.ones(2)}],
+    ids=lambda attributes: next(iter(attributes)),
+)
+def test_attributes_replace_no_methods(attributes):
+    state = AutoencoderTransformer(1, max_iter=1, early_stopping=False).fit(X).__getstate__()
+    state["_frozen"][0]["modules"]["0"]["attributes"] |= attributes
+    with pytest.raises(ValueError, match=r"has attributes that .* cannot have"):
+        AutoencoderTransformer().__setstate__(state)
+
+
 def test_missing_parts():
     fitted = AutoencoderTransformer(1, max_iter=1, early_stopping=False).fit(X)
     for spoil in (
         lambda skeleton, arrays: arrays.pop(),
         lambda skeleton, arrays: skeleton.pop("modules"),
+        lambda skeleton, arrays: skeleton["modules"]["0"].update({"modules": {"0": {"again": -1}}}),
         lambda skeleton, arrays: skeleton["modules"]["0"].update({"modules": {"0": {"again": 99}}}),
     ):
         state = fitted.__getstate__()
@@ -66,7 +96,7 @@ def test_missing_parts():
 def test_other_formats(saved_by):
     state = AutoencoderTransformer(1, max_iter=1).fit(X).__getstate__()
     state["_saved_by"] = saved_by
-    with pytest.raises(ValueError, match=r"was saved by sklearn_ae .* in format (99|None)"):
+    with pytest.raises(ValueError, match=r"was saved by sklearn_ae .* in format (99|0)"):
         AutoencoderTransformer().__setstate__(state)
 
 
@@ -86,7 +116,7 @@ def test_damaged_files():
             damaged[start : start + 16] = rng.bytes(16)
         try:
             loaded = skops_io.loads(bytes(damaged), trusted=types)
-        except Exception as error:
+        except (BadZipFile, LookupError, ValueError) as error:
             errors.append(error)
         else:
             # Bytes that say nothing, such as a date.

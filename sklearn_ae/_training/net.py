@@ -172,16 +172,38 @@ class ReconstructionNet(NeuralNet):
 
 
 def restored_net(
-    module: nn.Module, criterion: nn.Module, device: torch.device, history: list, **params: Any
+    module: nn.Module, criterion: nn.Module, device: torch.device, saved: Any
 ) -> ReconstructionNet:
-    """Make the net of a fit that was saved: its modules and history, nothing to train with."""
+    """Make the net of a fit that was saved: its modules and history, nothing to train with.
+
+    Parameters
+    ----------
+    module, criterion : nn.Module
+        As they were fitted.
+    device : torch.device
+        Where they are.
+    saved : dict
+        Its "history", "batch_size" and "max_epochs". No other parameter of skorch is set: it may
+        come from a file.
+
+    Raises
+    ------
+    ValueError
+        If one of them is missing.
+    """
+    try:
+        history = list(saved["history"])
+        batch_size, max_epochs = int(saved["batch_size"]), int(saved["max_epochs"])
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"The saved net is damaged: {error!r}.") from error
     net = ReconstructionNet(
         module,
         criterion=criterion,
         make_optimizer=lambda module: torch.optim.SGD(module.parameters()),
         device=str(device),
         verbose=0,
-        **params,
+        batch_size=batch_size,
+        max_epochs=max_epochs,
     ).initialize()
     net.history.extend(history)
     return net

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 
 # Cells and rows handled at once where the work goes through all rows: bounds the memory, and what
 # hidden layers make of so many rows stays in a processor's cache.
@@ -118,6 +119,11 @@ Rows = DenseRows | SparseRows
 def block_size(n_columns: int) -> int:
     """Return the rows of a block that is small beside any machine's memory."""
     return min(max(BLOCK_CELLS // n_columns, 1), BLOCK_ROWS)
+
+
+def dense(rows: Any) -> np.ndarray:
+    """Return rows as an array, sparse or not."""
+    return rows.toarray() if sparse.issparse(rows) else rows
 
 
 def row_blocks(n_rows: int, n_columns: int) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,9 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.model_selection import check_cv
 
-from sklearn_ae.displays.style import STYLES, axes_for, bare
+from sklearn_ae.displays._style import STYLES, axes_for, bare
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class ExplainedVarianceDisplay:
@@ -58,7 +60,7 @@ class ExplainedVarianceDisplay:
         estimator: Any,
         X: Any,
         *,
-        n_components: Sequence[int] = (1, 2, 4, 8, 16),
+        n_components: Sequence[int] | None = None,
         cv: Any = 5,
         n_jobs: int | None = None,
         ax: Any = None,
@@ -71,8 +73,9 @@ class ExplainedVarianceDisplay:
             It is cloned, not fitted.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
-        n_components : sequence of int, default=(1, 2, 4, 8, 16)
-            Sizes of the codes, not more than PCA can have.
+        n_components : sequence of int or None, default=None
+            Sizes of the codes, not more than PCA can have. None doubles the size from 1 to 64, as
+            far as PCA goes.
         cv : int, cross-validation generator or iterable, default=5
             As in ``sklearn.model_selection``.
         n_jobs : int or None, default=None
@@ -84,9 +87,23 @@ class ExplainedVarianceDisplay:
         -------
         display : ExplainedVarianceDisplay
             What was drawn.
+
+        Raises
+        ------
+        ValueError
+            If PCA cannot have so many components.
         """
         X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
         folds = list(check_cv(cv).split(X))
+        # arpack, for sparse rows, does not find all of the components.
+        most = min(X.shape[1], *(len(train) for train, _ in folds)) - hasattr(X, "tocsr")
+        if n_components is None:
+            n_components = [size for size in SIZES if size <= most]
+        if not all(1 <= size <= most for size in n_components):
+            raise ValueError(
+                f"n_components={n_components!r} must lie between 1 and {most}, what PCA can have "
+                f"with {X.shape[1]} columns and the rows of a fold."
+            )
         pairs = Parallel(n_jobs=n_jobs)(
             delayed(_scores)(estimator, X[train], X[test], size)
             for size in n_components
@@ -134,7 +151,7 @@ def _scores(estimator: Any, X_train: Any, X_test: Any, size: int) -> tuple[float
     model = clone(estimator).set_params(n_components=size).fit(X_train)
     # arpack takes sparse rows, but not all of the components.
     pca = PCA(size, svd_solver="arpack" if hasattr(X_train, "tocsr") else "auto", random_state=0)
-    Z = pca.fit(X_train).transform(X_test)
+    Z = np.asarray(pca.fit(X_train).transform(X_test))
     # What is left of a row outside of the components, without a dense copy of it.
     centred = _sum_of_squares(X_test, pca.mean_)
     return model.score(X_test), float((Z**2).sum() / centred) if centred > 0 else 1.0
@@ -142,6 +159,7 @@ def _scores(estimator: Any, X_train: Any, X_test: Any, size: int) -> tuple[float
 
 def _sum_of_squares(X: Any, mean: np.ndarray) -> float:
     """Return the sum of squares about a mean."""
+    X = X.astype(np.float64)
     if hasattr(X, "tocsr"):
         cross = np.asarray(X.sum(axis=0)).ravel() @ mean
         return float(X.multiply(X).sum() - 2 * cross + X.shape[0] * mean @ mean)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.displays.images import check_image_shape, to_image, to_mosaic
-from sklearn_ae.displays.style import OURS, axes_for, bare
+from sklearn_ae.displays._images import check_image_shape, to_image, to_mosaic
+from sklearn_ae.displays._style import OURS, axes_for, bare
 
 # More classes than this do not get a colour each.
 MOST_CLASSES = 20
@@ -110,11 +111,14 @@ class LatentSpaceDisplay:
         Raises
         ------
         ValueError
-            If the codes do not have these components, if there is not one `y` a row, or if
-            `image_shape` does not fit the columns.
+            If the codes do not have these components, if there is not one `y` a row or there are
+            more than 20 classes that are no numbers, or if `image_shape` does not fit the columns.
         """
-        codes = estimator.transform(X)
-        if len(set(components)) != 2 or not all(0 <= c < codes.shape[1] for c in components):
+        check_is_fitted(estimator)
+        X = estimator._check_rows(X)
+        codes = estimator._transform(X)
+        inside = all(0 <= c < codes.shape[1] for c in components)
+        if not (inside and len(components) == len(set(components)) == 2):
             raise ValueError(
                 f"components={components!r} must be two different numbers from 0 to "
                 f"{codes.shape[1] - 1}, places in the codes of this estimator."
@@ -132,11 +136,12 @@ class LatentSpaceDisplay:
             grid = np.tile(np.median(codes, axis=0), (len(points), 1))
             grid[:, list(components)] = points
             # What is decoded beyond the values of the rows would take the contrast from the rest.
-            decoded = estimator.inverse_transform(grid).clip(X.min(), X.max())
-            images = to_image(decoded, shape)
+            least, most = X.min(), X.max()
+            decoded = estimator.inverse_transform(grid).clip(least, most) - least
+            images = to_image(decoded / (most - least if most > least else 1), shape)
             images = images.reshape(n_images, n_images, *images.shape[1:])
-            white = float(X.max() if shape[0] == 3 else X.min())
-            background = to_mosaic(images, white)
+            # Grey images are drawn on paper, black what is high.
+            background = to_mosaic(images if shape[0] == 3 else 1 - images, 1.0)
             half = (high - low) / (n_images - 1) / 2 if n_images > 1 else (high - low) / 2
             extent = (
                 float(low[0] - half[0]), float(high[0] + half[0]),
@@ -166,17 +171,18 @@ class LatentSpaceDisplay:
 
         behind = self.background is not None
         if behind:
-            ax.imshow(self.background, extent=self.extent, cmap="gray_r", alpha=0.5, aspect="auto")
+            ax.imshow(self.background, extent=self.extent, cmap="gray", alpha=0.5, aspect="auto")
         # A white edge keeps points apart where there are few of them.
         many = len(self.codes) > 500
         style: dict[str, Any] = {"s": 10 if many else 25, "linewidths": 0 if many else 0.5}
         style |= {"edgecolors": "white", "alpha": 0.8, **kwargs}
         if self.y is None:
             ax.scatter(*self.codes.T, **{"color": OURS, **style})
-        elif self.y.dtype.kind != "f" and len(classes := np.unique(self.y)) <= MOST_CLASSES:
+        elif (classes := self._classes()) is not None:
             colors = colormaps["tab10" if len(classes) <= 10 else "tab20"](range(len(classes)))
             for name, color in zip(classes, colors, strict=True):
-                ax.scatter(*self.codes[self.y == name].T, color=color, label=str(name), **style)
+                points = self.codes[self.y == name]
+                ax.scatter(*points.T, **{"color": color, "label": str(name), **style})
             legend = ax.legend(
                 markerscale=2 if many else 1, loc="center left", bbox_to_anchor=(1, 0.5),
                 frameon=False,
@@ -184,8 +190,22 @@ class LatentSpaceDisplay:
             for handle in legend.legend_handles:
                 handle.set_alpha(1)
         else:
-            points = ax.scatter(*self.codes.T, c=self.y, **style)
-            ax.figure.colorbar(points, ax=ax)
+            drawn = ax.scatter(*self.codes.T, **{"c": self.y, **style})
+            ax.figure.colorbar(drawn, ax=ax)
         ax.set(xlabel=self.names[0], ylabel=self.names[1])
         bare(ax)
         return self
+
+    def _classes(self) -> np.ndarray | None:
+        """Return the classes in `y`, None where it holds values."""
+        if self.y is None or self.y.dtype.kind == "f":
+            return None
+        classes = np.unique(self.y)
+        if len(classes) <= MOST_CLASSES:
+            return classes
+        if self.y.dtype.kind not in "iu":
+            raise ValueError(
+                f"y has {len(classes)} classes, and {MOST_CLASSES} can be told apart by colour. "
+                "Give rows of fewer classes, or numbers."
+            )
+        return None

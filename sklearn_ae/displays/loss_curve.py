@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.displays.style import OURS, PCA, axes_for, bare
+from sklearn_ae.displays._style import OURS, PCA, axes_for, bare
 
 
 class LossCurveDisplay:
@@ -22,8 +22,8 @@ class LossCurveDisplay:
         Loss on the held-out rows.
     pca_loss : float or None, default=None
         Loss of PCA on the held-out rows.
-    best_iter : int, default=0
-        Epoch whose weights are kept; 0 is the start.
+    best_iter : int or None, default=0
+        Epoch whose weights are kept; 0 is the start, None where the fitted model is PCA.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class LossCurveDisplay:
         *,
         valid_loss: ArrayLike | None = None,
         pca_loss: float | None = None,
-        best_iter: int = 0,
+        best_iter: int | None = 0,
     ):
         self.train_loss = np.asarray(train_loss, dtype=float)
         self.valid_loss = None if valid_loss is None else np.asarray(valid_loss, dtype=float)
@@ -89,7 +89,7 @@ class LossCurveDisplay:
             estimator.loss_curve_,
             valid_loss=estimator.validation_loss_curve_,
             pca_loss=estimator.pca_loss_,
-            best_iter=estimator.best_iter_,
+            best_iter=None if estimator.is_pca_ else estimator.best_iter_,
         ).plot(ax)
 
     def plot(self, ax: Any = None) -> "LossCurveDisplay":
@@ -113,13 +113,17 @@ class LossCurveDisplay:
             ax.plot(epochs, curve, color=OURS, linewidth=2, label="held out")
         if self.pca_loss is not None:
             ax.axhline(self.pca_loss, color=PCA, linestyle="--", label="PCA, held out")
-        if self.best_iter > 0:
+        if self.best_iter is None:
+            ax.set_title("no better than PCA: the fitted model is PCA", fontsize="medium")
+        elif self.best_iter > 0:
             best = curve[self.best_iter - 1]
             ax.plot(
                 self.best_iter, best, "o", color=OURS, markeredgecolor="white", markersize=9,
                 label=f"kept: epoch {self.best_iter}, {best:.3g}", linestyle="none",
             )  # fmt: skip
-        ax.set(xlabel="epoch", ylabel="loss", xlim=(0, len(epochs) + 1), ylim=(0, None))
+        ax.set(xlabel="epoch", ylabel="loss", xlim=(0, len(epochs) + 1))
+        if min(self.train_loss.min(), curve.min()) >= 0:
+            ax.set_ylim(bottom=0)
         bare(ax)
         ax.legend()
         return self

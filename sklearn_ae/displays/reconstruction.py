@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 from sklearn.decomposition import PCA
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.displays import style
-from sklearn_ae.displays.images import check_image_shape, to_image, to_mosaic
-from sklearn_ae.displays.style import axes_for, bare
+from sklearn_ae._build_network import image_size
+from sklearn_ae._training.rows import dense
+from sklearn_ae.displays import _style as style
+from sklearn_ae.displays._images import check_image_shape, to_image, to_mosaic
+from sklearn_ae.displays._style import axes_for, bare
 
 COLORS = {
     "original": {"color": "black", "linewidth": 1},
@@ -98,10 +100,10 @@ class ReconstructionDisplay:
         n_rows : int, default=8
             How many of them.
         pca : sklearn.decomposition.PCA or None, default=None
-            Fitted, to compare with. None fits one with as many components to `X`.
+            Fitted, best to the rows that the autoencoder was fitted to; None draws none.
         image_shape : array-like of 3 int or None, default=None
             Channels, height and width of the image that a row holds. None takes the estimator's,
-            and draws profiles where it has none.
+            and draws profiles where it has none, or one that is neither grey nor RGB.
         random_state : int, RandomState instance or None, default=0
             Seeds the corruption.
         ax : matplotlib.axes.Axes or None, default=None
@@ -115,30 +117,29 @@ class ReconstructionDisplay:
         Raises
         ------
         ValueError
-            If `image_shape` does not fit the columns.
+            If `image_shape` does not fit the columns, or is of neither grey nor RGB images.
         """
-        X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
-        shown = X[:n_rows].toarray() if sparse.issparse(X) else X[:n_rows]
-        if image_shape is None:
-            image_shape = estimator.image_shape
+        check_is_fitted(estimator)
+        X = estimator._check_rows(X)
+        shown = dense(X[:n_rows])
         shape = None
         if image_shape is not None:
             shape = check_image_shape(image_shape, estimator.n_features_in_)
+        elif estimator.image_shape is not None:
+            own = image_size(estimator.image_shape, estimator.n_features_in_)
+            # Others are better drawn as profiles.
+            shape = own if own[0] in (1, 3) and min(own[1:]) > 1 else None
         corrupted = None
         if hasattr(estimator, "corrupt"):
             # Cells are swapped among more rows than are drawn.
-            donors = X[: max(n_rows, 1_000)]
-            corrupted = estimator.corrupt(donors, random_state=random_state)[:n_rows]
+            donors = dense(X[: max(n_rows, 1_000)])
+            corrupted = estimator._corrupt(donors, random_state)[:n_rows]
         seen = shown if corrupted is None else corrupted
-        if pca is None:
-            size = min(estimator.n_components_, *(n - sparse.issparse(X) for n in X.shape))
-            pca = PCA(size, svd_solver="arpack" if sparse.issparse(X) else "auto", random_state=0)
-            pca.fit(X)
         return cls(
             shown,
-            estimator.reconstruct(seen),
+            estimator._decode(estimator._encode(seen)),
             corrupted=corrupted,
-            pca_reconstruction=pca.inverse_transform(pca.transform(seen)),
+            pca_reconstruction=pca and pca.inverse_transform(np.asarray(pca.transform(seen))),
             image_shape=shape,
         ).plot(ax)
 

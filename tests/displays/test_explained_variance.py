@@ -39,3 +39,24 @@ def test_the_estimator_stays_as_it_was():
     ExplainedVarianceDisplay.from_estimator(model, X, n_components=[1], cv=2)
     assert model.n_components == 2
     assert not hasattr(model, "module_")
+
+
+def test_sizes():
+    model = AutoencoderTransformer(max_iter=0)
+    assert ExplainedVarianceDisplay.from_estimator(model, X, cv=2).n_components.tolist() == [
+        1,
+        2,
+        4,
+    ]
+    with pytest.raises(ValueError, match=r"n_components=\[5\] must lie between 1 and 4"):
+        ExplainedVarianceDisplay.from_estimator(model, X, n_components=[5])
+
+
+def test_small_integers_do_not_overflow():
+    counts = sparse.csr_array(np.random.default_rng(0).integers(0, 250, (40, 6)).astype(np.uint8))
+    model = AutoencoderTransformer(max_iter=0)
+    one, other = (
+        ExplainedVarianceDisplay.from_estimator(model, rows, n_components=[2], cv=2).pca_scores
+        for rows in (counts, counts.toarray().astype(float))
+    )
+    np.testing.assert_allclose(one, other, atol=1e-6)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from sklearn_ae import AutoencoderTransformer
@@ -42,7 +43,8 @@ def test_images_lie_where_they_are_decoded(model):
             decoded = model.inverse_transform([[across, height, np.median(Z[:, 2])]])
             # Ten pixels with the white around an image.
             image = display.background[10 * row : 10 * row + 10, 10 * column : 10 * column + 10]
-            expected = decoded.reshape(8, 8).clip(X.min(), X.max())
+            # Black on white, as on paper.
+            expected = 1 - decoded.reshape(8, 8).clip(0, 16) / 16
             np.testing.assert_allclose(image[1:-1, 1:-1], expected, atol=1e-6)
     left, right, bottom, top = display.extent
     # The middles of the outermost images are the outermost codes.
@@ -55,6 +57,8 @@ def test_images_lie_where_they_are_decoded(model):
     [
         ({"components": (0, 3)}, r"components=\(0, 3\) must be two different numbers from 0 to 2"),
         ({"components": (1, 1)}, "two different"),
+        ({"components": (0, 1, 1)}, "two different"),
+        ({"y": np.arange(300).astype(str)}, "y has 300 classes"),
         ({"image_shape": (1, 8, 7)}, r"image_shape=\(1, 8, 7\)"),
         ({"image_shape": (2, 8, 4)}, "has 2 channels"),
         ({"y": y[:5]}, "inconsistent numbers of samples"),
@@ -63,3 +67,22 @@ def test_images_lie_where_they_are_decoded(model):
 def test_wrong(model, params, message):
     with pytest.raises(ValueError, match=message):
         LatentSpaceDisplay.from_estimator(model, X, **params)
+
+
+def test_data_frames_and_styles(model):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X)
+    frame.columns = [f"pixel {i}" for i in range(64)]
+    fitted = clone(model).set_output(transform="pandas").fit(frame)
+    style = {"color": "black", "s": 3}
+    display = LatentSpaceDisplay.from_estimator(fitted, frame, y, image_shape=(1, 8, 8), **style)
+    assert display.codes.shape == (300, 2)
+    assert display.ax_.collections[3].get_facecolor()[0, :3].tolist() == [0, 0, 0]
+
+
+def test_colours_behind_are_between_0_and_1():
+    rows = 255 * np.random.default_rng(0).random((50, 48))
+    fitted = AutoencoderTransformer(2, max_iter=1, early_stopping=False).fit(rows)
+    display = LatentSpaceDisplay.from_estimator(fitted, rows, image_shape=(3, 4, 4), n_images=3)
+    assert display.background.shape == (18, 18, 3)
+    assert 0 <= display.background.min() < display.background.max() <= 1

@@ -50,3 +50,12 @@ def test_nothing_to_draw():
     model = AutoencoderTransformer(4, max_iter=0).fit(X)
     with pytest.raises(ValueError, match=r"trained no epoch.*max_iter=0"):
         LossCurveDisplay.from_estimator(model)
+
+
+def test_says_where_the_model_is_pca():
+    noise = np.random.default_rng(0).normal(size=(60, 6))
+    model = AutoencoderTransformer(2, max_iter=4, random_state=0).fit(noise)
+    assert model.is_pca_
+    ax = LossCurveDisplay.from_estimator(model).ax_
+    assert "the fitted model is PCA" in ax.get_title()
+    assert len(ax.lines) == 3

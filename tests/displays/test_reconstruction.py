@@ -25,7 +25,7 @@ def test_images(container):
     model = AutoencoderTransformer(4, max_iter=3, random_state=0).fit(X)
     pca = PCA(4).fit(X)
     display = ReconstructionDisplay.from_estimator(
-        model, container(X), image_shape=(1, 8, 8), n_rows=5
+        model, container(X), image_shape=(1, 8, 8), n_rows=5, pca=pca
     )
     expected = pca.inverse_transform(pca.transform(X[:5]))
     np.testing.assert_allclose(display.pca_reconstruction, expected, atol=1e-6)
@@ -47,7 +47,7 @@ def test_colours():
     display = ReconstructionDisplay.from_estimator(model, rows, n_rows=2)
     low, high = rows[:2].min(), rows[:2].max()
     image = (rows[0].reshape(3, 4, 5).transpose(1, 2, 0) - low) / (high - low)
-    np.testing.assert_allclose(mosaic_cells(display, 3, 2)[0, 0], image)
+    np.testing.assert_allclose(mosaic_cells(display, 2, 2)[0, 0], image)
 
 
 def test_a_denoiser_is_shown_corrupted_rows():
@@ -60,3 +60,12 @@ def test_a_denoiser_is_shown_corrupted_rows():
     assert len(lines) == 4 * 8
     # The last of each kind is the lowest.
     assert lines[7].get_ydata().max() < lines[0].get_ydata().min()
+
+
+@pytest.mark.parametrize("image_shape", [(1, 1, 64), (4, 4, 4)])
+def test_shapes_that_are_no_pictures_are_profiles(image_shape):
+    model = AutoencoderTransformer(
+        2, encoder="conv", image_shape=image_shape, hidden_layer_sizes=(4,), max_iter=1
+    ).fit(X)
+    ax = ReconstructionDisplay.from_estimator(model, X, n_rows=3).ax_
+    assert len(ax.lines) == 2 * 3
