@@ -183,12 +183,10 @@ class LatentSpaceDisplay:
             for name, color in zip(classes, colors, strict=True):
                 points = self.codes[self.y == name]
                 ax.scatter(*points.T, **{"color": color, "label": str(name), **style})
-            legend = ax.legend(
+            ax.legend(
                 markerscale=2 if many else 1, loc="center left", bbox_to_anchor=(1, 0.5),
                 frameon=False,
             )  # fmt: skip
-            for handle in legend.legend_handles:
-                handle.set_alpha(1)
         else:
             drawn = ax.scatter(*self.codes.T, **{"c": self.y, **style})
             ax.figure.colorbar(drawn, ax=ax)

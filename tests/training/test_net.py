@@ -285,9 +285,10 @@ def test_verbose_prints_an_epoch_a_line(capsys):
 
 def test_restored_net_has_module_and_history():
     trained = train(make_net(), valid=make_rows(23, seed=1))
-    net = restored_net(
-        trained.module_, trained.criterion_, CPU, list(trained.history), batch_size=16, max_epochs=3
-    )
+    saved = {"history": list(trained.history), "batch_size": 16, "max_epochs": 3, "compile": True}
+    net = restored_net(trained.module_, trained.criterion_, CPU, saved)
+    # skorch would take it, from a file.
+    assert not net.compile
     assert list(net.history) == list(trained.history)
     assert net.history[:, "train_loss"] == trained.history[:, "train_loss"]
     assert net.module_ is trained.module_
