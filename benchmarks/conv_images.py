@@ -2,10 +2,10 @@
 
     python benchmarks/conv_images.py DATA_DIR [--seconds 60] [--size 16] [--seeds 3]
 
-For each set a quarter of at most 10,000 images is held out: squared error as a
-ratio to PCA's, and error of the nearest neighbour in the training codes. Every network trains until
-it stops by itself or the seconds are over, with one seed after the other. Fashion-MNIST is read
-from where Debian's package dataset-fashion-mnist puts it.
+For each set a quarter of at most 10,000 images is held out: squared error as a ratio to PCA's, and
+error of the nearest neighbour in the training codes. Every network trains until it stops by itself
+or the seconds are over, with one seed after the other. Fashion-MNIST is read from where Debian's
+package dataset-fashion-mnist puts it.
 """
 
 import argparse

@@ -289,7 +289,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. "swap" takes cells from others among some thousand neighbours.
+            Rows. "swap" takes cells from other rows not far from each.
         random_state : int, RandomState instance or None, default=None
             Seeds the noise.
 

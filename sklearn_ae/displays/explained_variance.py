@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.model_selection import check_cv
@@ -93,10 +94,10 @@ class ExplainedVarianceDisplay:
         ValueError
             If PCA cannot have so many components.
         """
-        X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
+        X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
         folds = list(check_cv(cv).split(X))
         # arpack, for sparse rows, does not find all of the components.
-        most = min(X.shape[1], *(len(train) for train, _ in folds)) - hasattr(X, "tocsr")
+        most = min(X.shape[1], *(len(train) for train, _ in folds)) - sparse.issparse(X)
         if n_components is None:
             n_components = [size for size in SIZES if size <= most]
         if not all(1 <= size <= most for size in n_components):
@@ -150,7 +151,7 @@ def _scores(estimator: Any, X_train: Any, X_test: Any, size: int) -> tuple[float
     """Return the held-out variance explained by an autoencoder and by PCA."""
     model = clone(estimator).set_params(n_components=size).fit(X_train)
     # arpack takes sparse rows, but not all of the components.
-    pca = PCA(size, svd_solver="arpack" if hasattr(X_train, "tocsr") else "auto", random_state=0)
+    pca = PCA(size, svd_solver="arpack" if sparse.issparse(X_train) else "auto", random_state=0)
     Z = np.asarray(pca.fit(X_train).transform(X_test))
     # What is left of a row outside of the components, without a dense copy of it.
     centred = _sum_of_squares(X_test, pca.mean_)
@@ -160,7 +161,7 @@ def _scores(estimator: Any, X_train: Any, X_test: Any, size: int) -> tuple[float
 def _sum_of_squares(X: Any, mean: np.ndarray) -> float:
     """Return the sum of squares about a mean."""
     X = X.astype(np.float64)
-    if hasattr(X, "tocsr"):
+    if sparse.issparse(X):
         cross = np.asarray(X.sum(axis=0)).ravel() @ mean
         return float(X.multiply(X).sum() - 2 * cross + X.shape[0] * mean @ mean)
     return float(((X - mean) ** 2).sum())

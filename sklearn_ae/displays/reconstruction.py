@@ -139,7 +139,9 @@ class ReconstructionDisplay:
             shown,
             estimator._decode(estimator._encode(seen)),
             corrupted=corrupted,
-            pca_reconstruction=pca and pca.inverse_transform(np.asarray(pca.transform(seen))),
+            pca_reconstruction=(
+                None if pca is None else pca.inverse_transform(np.asarray(pca.transform(seen)))
+            ),
             image_shape=shape,
         ).plot(ax)
 

@@ -1,6 +1,7 @@
 """The points are the codes, and the images behind them are decoded where they lie."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -70,8 +71,7 @@ def test_wrong(model, params, message):
 
 
 def test_data_frames_and_styles(model):
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(X)
+    frame = pd.DataFrame(X)
     frame.columns = [f"pixel {i}" for i in range(64)]
     fitted = clone(model).set_output(transform="pandas").fit(frame)
     style = {"color": "black", "s": 3}
