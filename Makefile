@@ -31,7 +31,7 @@ format: .venv/.installed  ## let ruff repair what it can
 	.venv/bin/ruff format
 
 clean:  ## remove the environments, caches and build outputs
-	rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png
+	rm -rf .venv .venv-oldest .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png
 	find sklearn_ae tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp marks a finished installation; an interrupted one leaves none and is taken up again.

@@ -22,14 +22,13 @@ from sklearn_ae._build_training import (
     copy_callbacks,
     make_optimizer,
 )
+from sklearn_ae._closed_form import solve_decoder, widen_features
 from sklearn_ae._guarantee import beats_pca, measure_errors
 from sklearn_ae._initialization import (
     full_pca,
     ordinary_codes,
     ordinary_rows,
     principal_components,
-    solve_decoder,
-    widen_features,
 )
 from sklearn_ae._training.device import (
     resolve_device,
@@ -161,7 +160,7 @@ def _fit(estimator, X, seed, device, previous):
         fit.keeper = keeper = _train(net, estimator.max_iter, train, valid)
         if previous is None and keeper.best_epoch_ == 0:
             # Training found nothing better than the start: its hidden layers are as drawn.
-            _solve(net, network, train, valid, widen=True)
+            _solve(net, network, train, valid, generator)
         whole = refined(network, estimator.transform_max_iter)
         if previous is None and estimator.max_iter > 0:
             _solve(net, whole, train, valid)
@@ -300,8 +299,11 @@ def _spoiled(net, train, start):
     return not kept - before <= (SPOILED - 1) * abs(before)
 
 
-def _solve(net, network, train, valid, *, widen=False):
-    """Solve the decoder in closed form, where it can be and where that helps."""
+def _solve(net, network, train, valid, generator=None):
+    """Solve the decoder in closed form, where it can be and where that helps.
+
+    With a generator, on random features of the codes instead of the hidden layers.
+    """
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return
     if valid is None:
@@ -310,10 +312,10 @@ def _solve(net, network, train, valid, *, widen=False):
         valid = train.part(n_train, len(train)) if n_train < len(train) else train
         train = train.part(0, n_train)
     before, solved = network, copy.deepcopy(network)
-    if widen:
-        widen_features(solved.decoder.correction)
+    if generator is not None:
         # The correction of the encoder is zero yet, and need not be computed.
         before, solved = (Autoencoder(n.encoder.linear, n.decoder) for n in (before, solved))
+        widen_features(solved, train, generator)
     solve_decoder(solved, train, valid)
     if net.mean_loss(valid, solved) < net.mean_loss(valid, before):
         network.decoder.load_state_dict(solved.decoder.state_dict())

@@ -1,14 +1,11 @@
-"""The start at PCA, in closed form."""
+"""The start at PCA."""
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 from sklearn.decomposition import PCA
-from sklearn.linear_model import Ridge
-from torch import nn
 
-from sklearn_ae import _initialization as initialization
 from sklearn_ae._build_network import linear_autoencoder
 from sklearn_ae._initialization import (
     EXACT_SIZE,
@@ -16,11 +13,8 @@ from sklearn_ae._initialization import (
     ordinary_codes,
     ordinary_rows,
     principal_components,
-    solve_decoder,
 )
-from sklearn_ae._training.rows import DenseRows
 from sklearn_ae._training.scaling import scale_rows
-from sklearn_ae.modules import Autoencoder, Corrected, Fade, dense
 
 CPU = torch.device("cpu")
 SHAPES = {
@@ -194,156 +188,3 @@ def test_ordinary_codes_of_a_component_without_variance():
     assert np.isfinite(middle).all()
     assert radius[0] > 0
     assert (radius[2:] == 0).all()
-
-
-def curved(n_rows=300, noise=0.05, seed=0):
-    """Rows near a curve in six columns."""
-    rng = np.random.default_rng(seed)
-    t = rng.uniform(-1, 1, size=(n_rows, 1))
-    return np.hstack([t, t**2, t**3, np.sin(4 * t), t, -t]) + noise * rng.normal(size=(n_rows, 6))
-
-
-def start_at_pca(X, n_train=250, hidden=20, seed=0):
-    """Return a network at PCA whose decoder has random features, and its rows."""
-    order = np.arange(len(X))
-    rows, _ = scale_rows(X, order, CPU)
-    train, valid = rows.part(0, n_train), rows.part(n_train, len(X))
-    pca = principal_components(train, 1, 0)
-    linear = linear_autoencoder(pca)
-    generator = torch.Generator().manual_seed(seed)
-    correction = dense(1, (hidden,), X.shape[1], nn.Tanh, generator, zero_last=True)
-    middle, radius = (torch.from_numpy(v).float() for v in ordinary_codes(train, linear.encoder))
-    ones = torch.ones(X.shape[1])
-    unit = torch.from_numpy(pca.deviations).float()
-    nowhere = Fade(middle, torch.full_like(radius, torch.inf))
-    decoder = Corrected(
-        linear.decoder, correction, unit, 0.3 * ones, middle - radius, middle + radius, nowhere
-    )
-    return Autoencoder(linear.encoder, decoder), train, valid
-
-
-def parts(network, rows):
-    """Return features, and what the network misses in units of the correction, in float64."""
-    decoder, x = network.decoder, rows.tensor
-    with torch.no_grad():
-        features = decoder.correction[:-1](decoder.bounded(network.encoder(x)))
-        missed = (x - network(x)) / decoder.output_scale
-    return features.double().numpy(), missed.double().numpy()
-
-
-def error(network, rows):
-    with torch.no_grad():
-        return (network(rows.tensor) - rows.tensor).square().mean().item()
-
-
-def ridges(train_parts, penalties):
-    """Solve by scikit-learn for each penalty, relative to the largest eigenvalue."""
-    features, missed = train_parts
-    covariance = np.atleast_2d(np.cov(features.T, bias=True))
-    values = np.linalg.eigvalsh(covariance)
-    for penalty in penalties:
-        alpha = penalty * values[-1]
-        freedom = (values / (values + alpha)).sum()
-        yield Ridge(alpha * len(features)).fit(features, missed), freedom
-
-
-def criterion(ridge, freedom, train_parts, valid_parts):
-    """Generalized cross-validation on the training rows and the validation error, together."""
-    train_error, valid_error = (
-        np.square(missed - ridge.predict(features)).sum()
-        for features, missed in (train_parts, valid_parts)
-    )
-    return train_error / (1 - freedom / len(train_parts[0])) ** 2 + valid_error
-
-
-@pytest.mark.parametrize("noise", [0.01, 0.1, 0.5])
-@pytest.mark.parametrize("hidden", [1, 20, 100])
-def test_solution_is_the_best_ridge_regression(hidden, noise):
-    network, train, valid = start_at_pca(curved(noise=noise), hidden=hidden)
-    train_parts, valid_parts = parts(network, train), parts(network, valid)
-    solve_decoder(network, train, valid)
-    last = network.decoder.correction[-1]
-    weight = last.weight.detach().double().numpy()
-    features = np.vstack([train_parts[0], valid_parts[0]])
-    ours = features @ weight.T + last.bias.detach().double().numpy()
-
-    candidates = list(ridges(train_parts, initialization.PENALTIES))
-    values = [criterion(*c, train_parts, valid_parts) for c in candidates]
-    if not weight.any():
-        zero = sum(np.square(missed).sum() for _, missed in (train_parts, valid_parts))
-        assert min(values) >= zero * (1 - 1e-6)
-        return
-    # The fitted values, not the weights: these are ill determined where penalties are small.
-    best = candidates[int(np.argmin(values))][0].predict(features)
-    near = [v for v in values if v <= min(values) * (1 + 1e-3)]
-    if len(near) == 1:
-        np.testing.assert_allclose(ours, best, atol=2e-3 * np.abs(best).max())
-    distances = [np.abs(ours - ridge.predict(features)).max() for ridge, _ in candidates]
-    chosen = int(np.argmin(distances))
-    assert distances[chosen] < 2e-3 * np.abs(ours).max()
-    assert values[chosen] <= min(values) * (1 + 1e-3)
-
-
-def test_curve_is_found():
-    network, train, valid = start_at_pca(curved(noise=0.01), hidden=50)
-    before = error(network, valid)
-    solve_decoder(network, train, valid)
-    assert error(network, valid) < 0.2 * before
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("random_start", [False, True])
-@pytest.mark.parametrize("noise", [0.05, 1.0])
-def test_training_error_never_grows(seed, random_start, noise):
-    """Also where the network has been trained before: what it misses need not have mean zero."""
-    network, train, valid = start_at_pca(curved(noise=noise, seed=seed), seed=seed)
-    if random_start:
-        last = network.decoder.correction[-1]
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            last.weight.normal_(generator=generator)
-            last.bias.normal_(generator=generator)
-    before = error(network, train)
-    solve_decoder(network, train, valid)
-    assert error(network, train) <= before * (1 + 1e-6)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_solution_after_training_is_a_ridge_regression_with_its_intercept(seed):
-    """With a constant missing everywhere, the layer learns that constant."""
-    network, train, valid = start_at_pca(curved(noise=0.01, seed=seed), seed=seed)
-    solve_decoder(network, train, valid)
-    solved = error(network, train)
-    with torch.no_grad():
-        network.decoder.correction[-1].bias.add_(2.0)
-    solve_decoder(network, train, valid)
-    assert error(network, train) <= solved * 1.05
-
-
-def test_layer_stays_where_nothing_helps():
-    """Validation rows with the same codes miss the opposite: every solution makes them worse."""
-    network, train, _ = start_at_pca(curved(noise=0.5))
-    with torch.no_grad():
-        mirrored = 2 * network(train.tensor) - train.tensor
-    valid = DenseRows(torch.cat([mirrored] * 3), CPU)
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    solve_decoder(network, train, valid)
-    for name, tensor in network.state_dict().items():
-        torch.testing.assert_close(tensor, before[name], rtol=0, atol=1e-6)
-
-
-def test_nothing_missing():
-    """On rows that PCA rebuilds there is nothing to solve for."""
-    line = np.outer(np.linspace(-1, 1, 60), [1.0, -2.0, 0.5])
-    network, train, valid = start_at_pca(line, n_train=50)
-    solve_decoder(network, train, valid)
-    assert torch.isfinite(network.decoder.correction[-1].weight).all()
-    assert error(network, train) < 1e-8
-
-
-def test_only_the_last_layer_of_the_decoder_is_changed():
-    network, train, valid = start_at_pca(curved())
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    solve_decoder(network, train, valid)
-    changed = {n for n, t in network.state_dict().items() if not torch.equal(before[n], t)}
-    assert changed == {"decoder.correction.2.weight", "decoder.correction.2.bias"}

@@ -29,6 +29,7 @@ LAYERS = {
         "_build_training",
         "_fitting",
         "_guarantee",
+        "_closed_form",
         "_initialization",
         "_sklearn",
         "_training",

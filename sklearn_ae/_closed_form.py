@@ -1,0 +1,169 @@
+"""The decoder's correction in closed form: random features of the codes, and ridge regression."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sklearn_ae._training.rows import Rows, blocks
+from sklearn_ae.modules.weights import drawn
+
+# Gain of random features: as drawn for training they are nearly linear.
+FEATURE_GAIN = 2.5
+# Random features to choose from for each one that there is room for, rows that a candidate needs
+# for the choice to be more than chance, and rows that the choice looks at.
+CANDIDATES = 4
+ROWS_A_CANDIDATE = 8
+ROWS_TO_CHOOSE = 4096
+# Ridge penalty while features are chosen, relative to the trace of their products.
+CHOICE_PENALTY = 1e-5
+
+
+@torch.no_grad()
+def widen_features(network: Any, train: Rows, generator: torch.Generator) -> None:
+    """Make the hidden layers of an untrained decoder one layer of random features, in place.
+
+    Random layers on top of random layers lose more than they add: the first is drawn wider, the
+    others pass it on. Where there are rows enough, more features are drawn than there is room for,
+    and the least useful are left out.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        Its decoder is a `Corrected` whose correction is a dense network.
+    train : Rows
+        Rows to choose on.
+    generator : torch.Generator
+        Draws the candidates, on the CPU.
+    """
+    correction = network.decoder.correction
+    layers = [layer for layer in list(correction)[:-1] if isinstance(layer, nn.Linear)]
+    if not layers:
+        return
+    first, *others = layers
+    n, fan_in = first.weight.shape
+    n_candidates = min(CANDIDATES * n, len(train) // ROWS_A_CANDIDATE)
+    first.weight.mul_(FEATURE_GAIN)
+    first.bias.mul_(FEATURE_GAIN)
+    if n_candidates > n:
+        more = drawn(nn.Linear, fan_in, n_candidates - n, fan_in=fan_in, generator=generator)
+        more = more.to(first.weight.device)
+        weight = torch.cat([first.weight, FEATURE_GAIN * more.weight])
+        bias = torch.cat([first.bias, FEATURE_GAIN * more.bias])
+        kept = _most_useful(network, train, weight, bias, n)
+        first.weight.copy_(weight[kept])
+        first.bias.copy_(bias[kept])
+    for layer in others:
+        nn.init.eye_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
+def _most_useful(network, train, weight, bias, n):
+    """Choose `n` features to regress on what the network misses, by backward elimination.
+
+    Without feature j the error of ridge regression grows by ``|w_j|^2 / (G^-1)_jj``, with w_j its
+    weights and G the penalised products (Hassibi and Stork, 1993). Half of them are left out at
+    a time.
+    """
+    decoder, activation = network.decoder, network.decoder.correction[1]
+    x = torch.cat(list(blocks(train.part(0, min(ROWS_TO_CHOOSE, len(train))))))
+    codes = network.encoder(x)
+    fade = decoder.fade(codes)
+    features = activation(decoder.bounded(codes) @ weight.T + bias)
+    missed = (x - decoder.linear(codes)) / decoder.output_scale
+    features, missed = (part - part.mean(0) for part in (features, missed))
+    products, cross = (((fade * features).T @ part).double() for part in (features, missed))
+    products.diagonal().add_(CHOICE_PENALTY * products.trace() + torch.finfo(torch.float64).tiny)
+    kept = torch.arange(len(products), device=x.device)
+    while len(kept) > n:
+        inverse = torch.linalg.inv(products[kept][:, kept])
+        usefulness = (inverse @ cross[kept]).square().sum(1) / inverse.diagonal()
+        kept = kept[usefulness.topk(max(n, len(kept) // 2)).indices]
+    return kept
+
+
+# Ridge penalties that the closed form tries, relative to the largest eigenvalue of the features.
+# Smaller ones fit a few rows of heavy tails, and miss the next such row by far more than PCA does.
+PENALTIES = 10.0 ** np.arange(-5, 1)
+# Rows whose means are near enough those of all.
+FEW_ROWS = 256
+
+
+@torch.no_grad()
+def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
+    """Solve the last layer of the decoder's correction by ridge regression, in place.
+
+    The encoder and the hidden layers stay as they are, so that what is left is linear: what the
+    network misses, regressed on the features of the codes. Before training these are random
+    features and PCA's residual; after it, this is the last step. The penalty has the least error in
+    generalized cross-validation (Golub, Heath and Wahba, 1979) on the training rows together with
+    the validation rows; where none helps, the layer stays as it is.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        Its decoder is a `Corrected` whose correction is a dense network.
+    train, valid : Rows
+        Rows to solve on, and more to choose the penalty on.
+    """
+    last = network.decoder.correction[-1]
+    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
+    few = train.part(0, min(FEW_ROWS, len(train)))
+    mean, missed, *_ = _moments(network, few, 0.0, 0.0)
+    more, more_missed, gram, cross, square = _moments(network, train, mean, missed)
+    gram -= torch.outer(more, more)
+    cross -= torch.outer(more, more_missed)
+    square -= float(more_missed @ more_missed)
+    # The means of the training rows are the intercept.
+    mean, missed = mean + more, missed + more_missed
+    *_, valid_gram, valid_cross, valid_square = _moments(network, valid, mean, missed)
+
+    # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
+    # quadratic in d, and every penalty costs a product with one small matrix.
+    values, vectors = torch.linalg.eigh(gram)
+    values = values.clamp_min(0)
+    rotated = vectors.T @ cross
+    linear = rotated.square().sum(1)
+    valid_linear = (rotated * (vectors.T @ valid_cross)).sum(1)
+    valid_quadratic = (vectors.T @ valid_gram @ vectors) * (rotated @ rotated.T)
+
+    def error(d: torch.Tensor) -> float:
+        """Sum up the errors of generalized cross-validation and of the held-out rows."""
+        freedom = float((values * d).sum()) / len(train)
+        fitted = square - float(2 * d @ linear - d @ (values * linear * d))
+        held_out = valid_square - float(2 * d @ valid_linear - d @ valid_quadratic @ d)
+        return len(train) * fitted / max(1 - freedom, 1e-3) ** 2 + len(valid) * held_out
+
+    # A hidden layer without variance has nothing to regress on.
+    largest = float(values[-1]) or 1.0
+    candidates = [torch.zeros_like(values), *(1 / (values + p * largest) for p in PENALTIES)]
+    d = min(candidates, key=error)
+    weight = (vectors @ (d[:, None] * rotated)).T
+    last.weight.add_(weight)
+    last.bias.add_(missed - weight @ mean)
+
+
+def _moments(network, rows, mean, missed):
+    """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows.
+
+    Rows where the correction fades count as much as it does.
+    """
+    decoder = network.decoder
+    *hidden, last = decoder.correction
+    features = nn.Sequential(*hidden)
+    mean, missed = (torch.as_tensor(m, dtype=torch.float32) for m in (mean, missed))
+    sums: list = [0.0] * 5
+    total = 0.0
+    for block in blocks(rows):
+        codes = network.encoder(block)
+        weight = decoder.fade(codes)
+        h = features(decoder.bounded(codes))
+        r = (block - decoder.linear(codes)) / decoder.output_scale - weight * last(h)
+        h, r = h - mean, r - missed
+        wh, wr = weight * h, weight * r
+        for i, part in enumerate((wh.sum(0), wr.sum(0), wh.T @ h, wh.T @ r, (wr * r).sum())):
+            sums[i] = sums[i] + part.double()
+        total += float(weight.sum())
+    *parts, square = (part / max(total, 1.0) for part in sums)
+    return *parts, float(square)
