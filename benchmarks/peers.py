@@ -135,7 +135,7 @@ def mlp_regressor(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> 
     from sklearn.neural_network import MLPRegressor
 
     network = MLPRegressor(
-        widths(hidden, size),
+        hidden_layer_sizes=widths(hidden, size),
         learning_rate_init=LEARNING_RATE,
         batch_size=BATCH_SIZE,
         alpha=0,
@@ -259,7 +259,7 @@ def parametric_umap(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -
             (size, hidden[::-1], n_features),
         )
     )
-    ParametricUMAP(
+    reducer = ParametricUMAP(
         n_components=size,
         dims=(n_features,),
         encoder=encoder,
@@ -270,8 +270,10 @@ def parametric_umap(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -
         batch_size=BATCH_SIZE,
         keras_fit_kwargs={"callbacks": [Measure()], "verbose": 0},
         random_state=0,
-        n_training_epochs=10,
-    ).fit(X)
+    )
+    # How long it trains is an attribute, not a parameter.
+    reducer.n_training_epochs = 10
+    reducer.fit(X)
 
 
 METHODS = {

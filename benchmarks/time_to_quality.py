@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from report import fit_seconds, print_versions, warm_up
+from report import fit_seconds, print_versions
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -84,7 +84,7 @@ def held_out_error(estimator, X_test: np.ndarray) -> float:
 
 def our_curve(X, X_test, size: int, init: str, seconds: float) -> list[tuple[float, float]]:
     """Fit with more and more epochs; return seconds and errors."""
-    warm_up()
+    AutoencoderTransformer(size, hidden_layer_sizes=HIDDEN, init=init, max_iter=1).fit(X[:1_000])
     points: list[tuple[float, float]] = []
     for max_iter in EPOCHS[init == "random" :]:
         model = AutoencoderTransformer(

@@ -16,6 +16,10 @@ from sklearn_ae._training.scaling import Scaling
 # Up to this many rows or columns an exact eigendecomposition is cheap; beyond, randomized (as
 # scikit-learn's PCA decides).
 EXACT_SIZE = 1000
+# More products of columns than this are computed in float32 first, and added up in float64. What
+# that rounds off, some 1e-7 of the variance, shows only where PCA leaves a smaller share than this.
+MANY_PRODUCTS = 2e9
+LARGE_RESIDUAL = 1e-3
 # Share of the codes that lie below the upper side of the box that gives each component its width,
 # and above the lower one.
 WITHIN = 0.99
@@ -146,12 +150,23 @@ def _largest(gram: torch.Tensor, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _of_columns(rows, mean, n):
     mean = torch.from_numpy(mean).to(rows.device)
+    if len(rows) * len(mean) ** 2 > MANY_PRODUCTS:
+        gram = _products(rows, mean.float())
+        total = float(gram.trace())
+        values, vectors = _largest(gram, n)
+        if total - values.sum() > LARGE_RESIDUAL * total:
+            return values, vectors.T
+    values, vectors = _largest(_products(rows, mean), n)
+    return values, vectors.T
+
+
+def _products(rows, mean):
+    """Sum up the products of the centred columns, in the precision of their mean."""
     gram = torch.zeros((len(mean), len(mean)), dtype=torch.float64, device=rows.device)
     for block in blocks(rows):
-        centred = block.double() - mean
-        gram.addmm_(centred.T, centred)
-    values, vectors = _largest(gram, n)
-    return values, vectors.T
+        centred = block.to(mean.dtype) - mean
+        gram += centred.T @ centred
+    return gram
 
 
 def _of_rows(rows, mean, n):
