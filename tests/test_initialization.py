@@ -6,6 +6,7 @@ import torch
 from scipy import sparse
 from sklearn.decomposition import PCA
 
+from sklearn_ae import _initialization as initialization
 from sklearn_ae._build_network import linear_autoencoder
 from sklearn_ae._initialization import (
     EXACT_SIZE,
@@ -59,6 +60,24 @@ def test_principal_components_are_those_of_scikit_learn(shape):
     rows, _, X = scaled(make_data(shape))
     k = min(4, shape[1])
     check_equal(principal_components(rows, k, 0), X, k, 1e-4)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-4, 0.1, 1.0])
+def test_products_in_float32_cost_nothing_that_counts(noise, monkeypatch):
+    """Where PCA leaves little, they are not what is used."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 30)) + noise * rng.normal(size=(400, 30))
+    rows, _, X = scaled(data + 10)
+    exact = principal_components(rows, 3, 0)
+    monkeypatch.setattr(initialization, "MANY_PRODUCTS", 0)
+    found = principal_components(rows, 3, 0)
+
+    def missed(pca):
+        centred = X - X.mean(axis=0)
+        return np.square(centred - centred @ pca.components.T @ pca.components).sum()
+
+    assert missed(found) <= missed(exact) * (1 + 1e-5) + 1e-20
+    np.testing.assert_allclose(found.deviations, exact.deviations, rtol=1e-4)
 
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array])
