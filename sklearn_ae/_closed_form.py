@@ -66,16 +66,13 @@ def _most_useful(network, train, weight, bias, n):
     weights and G the penalised products (Hassibi and Stork, 1993). Half of them are left out at
     a time.
     """
-    decoder, activation = network.decoder, network.decoder.correction[1]
-    x = torch.cat(list(blocks(train.part(0, min(ROWS_TO_CHOOSE, len(train))))))
-    codes = network.encoder(x)
-    fade = decoder.fade(codes)
-    features = activation(decoder.bounded(codes) @ weight.T + bias)
-    missed = (x - decoder.linear(codes)) / decoder.output_scale
-    features, missed = (part - part.mean(0) for part in (features, missed))
-    products, cross = (((fade * features).T @ part).double() for part in (features, missed))
+    activation = network.decoder.correction[1]
+    rows = train.part(0, min(ROWS_TO_CHOOSE, len(train)))
+    *_, products, cross, _ = _centred_moments(
+        network, rows, lambda codes: activation(nn.functional.linear(codes, weight, bias))
+    )
     products.diagonal().add_(CHOICE_PENALTY * products.trace() + torch.finfo(torch.float64).tiny)
-    kept = torch.arange(len(products), device=x.device)
+    kept = torch.arange(len(products), device=products.device)
     while len(kept) > n:
         inverse = torch.linalg.inv(products[kept][:, kept])
         usefulness = (inverse @ cross[kept]).square().sum(1) / inverse.diagonal()
@@ -107,17 +104,13 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     train, valid : Rows
         Rows to solve on, and more to choose the penalty on.
     """
-    last = network.decoder.correction[-1]
-    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
-    few = train.part(0, min(FEW_ROWS, len(train)))
-    mean, missed, *_ = _moments(network, few, 0.0, 0.0)
-    more, more_missed, gram, cross, square = _moments(network, train, mean, missed)
-    gram -= torch.outer(more, more)
-    cross -= torch.outer(more, more_missed)
-    square -= float(more_missed @ more_missed)
+    *hidden, last = network.decoder.correction
+    features = nn.Sequential(*hidden)
+    mean, missed, gram, cross, square = _centred_moments(network, train, features, last)
     # The means of the training rows are the intercept.
-    mean, missed = mean + more, missed + more_missed
-    *_, valid_gram, valid_cross, valid_square = _moments(network, valid, mean, missed)
+    *_, valid_gram, valid_cross, valid_square = _moments(
+        network, valid, features, last, mean, missed
+    )
 
     # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
     # quadratic in d, and every penalty costs a product with one small matrix.
@@ -144,14 +137,25 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     last.bias.add_(missed - weight @ mean)
 
 
-def _moments(network, rows, mean, missed):
+def _centred_moments(network, rows, features, last=None):
+    """Average the features, what the network misses, and their products about these means."""
+    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
+    few = rows.part(0, min(FEW_ROWS, len(rows)))
+    mean, missed, *_ = _moments(network, few, features, last, 0.0, 0.0)
+    more, more_missed, gram, cross, square = _moments(network, rows, features, last, mean, missed)
+    gram -= torch.outer(more, more)
+    cross -= torch.outer(more, more_missed)
+    square -= float(more_missed @ more_missed)
+    return mean + more, missed + more_missed, gram, cross, square
+
+
+def _moments(network, rows, features, last, mean, missed):
     """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows.
 
-    Rows where the correction fades count as much as it does.
+    The residual is what the decoder's linear part misses, and the layer `last` on the features if
+    there is one. Rows where the correction fades count as much as it does.
     """
     decoder = network.decoder
-    *hidden, last = decoder.correction
-    features = nn.Sequential(*hidden)
     mean, missed = (torch.as_tensor(m, dtype=torch.float32) for m in (mean, missed))
     sums: list = [0.0] * 5
     total = 0.0
@@ -159,7 +163,9 @@ def _moments(network, rows, mean, missed):
         codes = network.encoder(block)
         weight = decoder.fade(codes)
         h = features(decoder.bounded(codes))
-        r = (block - decoder.linear(codes)) / decoder.output_scale - weight * last(h)
+        r = (block - decoder.linear(codes)) / decoder.output_scale
+        if last is not None:
+            r = r - weight * last(h)
         h, r = h - mean, r - missed
         wh, wr = weight * h, weight * r
         for i, part in enumerate((wh.sum(0), wr.sum(0), wh.T @ h, wh.T @ r, (wr * r).sum())):

@@ -223,8 +223,8 @@ def test_what_is_left_out_costs_least(seed):
     """Of each single feature, the ridge regression without it says what it was worth."""
     network, train, _ = start_at_pca(curved(seed=seed), hidden=8, seed=seed)
     weight, bias = layers_of(network)
-    kept = closed_form._most_useful(network, train, 4 * weight, 4 * bias, 7)
     with torch.no_grad():
+        kept = closed_form._most_useful(network, train, 4 * weight, 4 * bias, 7)
         network.decoder.correction[0].weight.mul_(4)
         network.decoder.correction[0].bias.mul_(4)
     features, missed = parts(network, train)
