@@ -10,12 +10,14 @@ from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
 
-from sklearn_ae._training.rows import Rows, SparseRows, blocks
-from sklearn_ae._training.scaling import Scaling
+from sklearn_ae._training.rows import Rows, SparseRows, blocks, row_blocks
+from sklearn_ae._training.scaling import Scaling, is_large
 
 # Up to this many rows or columns an exact eigendecomposition is cheap; beyond, randomized (as
 # scikit-learn's PCA decides).
 EXACT_SIZE = 1000
+# From so many rows a column on, scikit-learn's PCA is the eigenvectors of the columns' products.
+TALL = 10
 # More products of columns than this are computed in float32 first, and added up in float64. What
 # that rounds off, some 1e-7 of the variance, shows only where PCA leaves a smaller share than this.
 MANY_PRODUCTS = 2e9
@@ -77,10 +79,8 @@ def principal_components(rows: Rows, n_components: int, seed: int) -> PrincipalC
         centred -= mean.astype(np.float32)
         _, values, vectors = randomized_svd(centred, n_found, random_state=seed)
         squares = values.astype(np.float64) ** 2
-    # Signs as in scikit-learn's PCA: the solvers differ in them.
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
     components = np.zeros((n_components, n_columns))
-    components[:n_found] = np.where(largest < 0, -vectors, vectors)
+    components[:n_found] = vectors * _signs(vectors)  # the solvers differ in them
     deviations = np.zeros(n_components)
     deviations[:n_found] = np.sqrt(np.maximum(squares, 0) / n_rows)
     return PrincipalComponents(mean, components, deviations)
@@ -105,6 +105,8 @@ def full_pca(X: Any, scaling: Scaling, n_components: int, random_state: Any) -> 
         scaled = X.astype(np.float64) / scaling.scale
         variances, vectors, mean = _of_sparse(scaled, n_found, random_state)
         mean = mean - scaling.shift / scaling.scale
+    elif is_large(X) and X.shape[1] <= min(EXACT_SIZE, X.shape[0] // TALL):
+        variances, vectors, mean = _of_many(X, scaling, n_found)
     else:
         pca = _quiet_pca((X - scaling.shift) / scaling.scale, n_found, "auto", random_state)
         variances, vectors, mean = pca.explained_variance_, pca.components_, pca.mean_
@@ -113,6 +115,24 @@ def full_pca(X: Any, scaling: Scaling, n_components: int, random_state: Any) -> 
     deviations = np.zeros(n_components)
     deviations[: len(vectors)] = np.sqrt(np.maximum(variances, 0))
     return PrincipalComponents(mean, components, deviations)
+
+
+def _of_many(X, scaling, n):
+    """Return variances, directions and mean as PCA finds them, without a copy of the rows."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    gram = np.zeros((len(mean), len(mean)))
+    for start, stop in row_blocks(*X.shape):
+        centred = (X[start:stop] - mean) / scaling.scale
+        gram += centred.T @ centred
+    values, vectors = _largest(torch.from_numpy(gram), n)
+    vectors = vectors.T * _signs(vectors.T)
+    return values / (len(X) - 1), vectors, (mean - scaling.shift) / scaling.scale
+
+
+def _signs(components):
+    """Return what makes the largest weight of each component positive, as scikit-learn does."""
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    return np.where(largest < 0, -1.0, 1.0)
 
 
 def _quiet_pca(X, n_components, solver, random_state):

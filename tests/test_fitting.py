@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae._training import scaling
 
 ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoderTransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -375,3 +376,26 @@ def test_interrupt_keeps_the_best_weights():
         model.fit(X)
     assert model.net_.module_.encoder.calls < 50
     assert np.isfinite(model.transform(X)).all()
+
+
+@pytest.mark.parametrize("params", [{}, {"init": "random"}, {"max_iter": 0}])
+@every_estimator
+def test_large_rows_are_read_where_they_lie(cls, params, tmp_path, monkeypatch):
+    """A copy of the rows, or none: the fit is the same to the last bit."""
+    X = parabola().astype(np.float32)
+    np.save(tmp_path / "rows.npy", X)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    expected = make(cls, **params).fit(X)
+    assert not expected.is_pca_
+    monkeypatch.setattr(scaling, "LARGE_BYTES", 0)
+    found = make(cls, **params).fit(mapped)
+    assert np.array_equal(found.transform(X), expected.transform(X))
+
+
+def test_large_rows_that_fall_back(monkeypatch):
+    X = gaussian()
+    monkeypatch.setattr(scaling, "LARGE_BYTES", 0)
+    model = make(n_components=3).fit(X)
+    assert model.is_pca_
+    expected = fit_pca(X, 3).transform(X)
+    np.testing.assert_allclose(model.transform(X), expected, atol=1e-8 * np.abs(expected).max())

@@ -15,6 +15,7 @@ from sklearn_ae._initialization import (
     ordinary_rows,
     principal_components,
 )
+from sklearn_ae._training import scaling as scaling_module
 from sklearn_ae._training.scaling import scale_rows
 
 CPU = torch.device("cpu")
@@ -171,6 +172,18 @@ def test_full_pca_is_scikit_learns_in_scaled_units(shape, offset, sparse_too):
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
     deviations = (centred @ pca.components_.T).std(axis=0)
     np.testing.assert_allclose(found.deviations, deviations, rtol=1 / shape[0])
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_full_pca_of_large_rows(offset, monkeypatch):
+    X = make_data((200, 10)) * 100 + offset
+    _, scaling = scale_rows(X[:150], np.arange(150), CPU)  # other rows, as of a warm start
+    expected = full_pca(X, scaling, 12, 0)
+    monkeypatch.setattr(scaling_module, "LARGE_BYTES", 0)
+    found = full_pca(X, scaling, 12, 0)
+    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-9)
+    np.testing.assert_allclose(found.deviations, expected.deviations, rtol=1e-9)
+    np.testing.assert_allclose(found.components, expected.components, atol=1e-8)
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])

@@ -60,6 +60,65 @@ class DenseRows:
         return DenseRows(self.tensor[start:stop], self.device)
 
 
+class ScaledRows:
+    """Rows of an array that stays as it is, centred and scaled a batch at a time.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_rows_in_array, n_columns)
+        Neither centred nor scaled; may be read-only, or mapped from a file.
+    order : ndarray of shape (n_rows,)
+        Which of its rows, in which order.
+    shift : ndarray of shape (n_columns,)
+        Subtracted from every row of a batch.
+    scale : float
+        Divides every row of a batch.
+    device : torch.device
+        Where batches are wanted.
+    """
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        order: np.ndarray,
+        shift: np.ndarray,
+        scale: float,
+        device: torch.device,
+    ):
+        self.array = array
+        self.order = order
+        self.shift = shift
+        self.scale = scale
+        self.device = device
+        self.n_columns = array.shape[1]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.order)
+
+    @property
+    def index_device(self) -> torch.device:
+        """Where `take` wants its index."""
+        return torch.device("cpu")
+
+    def _scaled(self, order: np.ndarray) -> torch.Tensor:
+        rows = self.array[order] - self.shift
+        rows /= self.scale
+        return torch.from_numpy(rows.astype(np.float32)).to(self.device)
+
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the rows of `index` on the device."""
+        return self._scaled(self.order[index.numpy()])
+
+    def slice(self, start: int, stop: int) -> torch.Tensor:
+        """Return the rows from `start` to `stop` on the device."""
+        return self._scaled(self.order[start:stop])
+
+    def part(self, start: int, stop: int) -> "ScaledRows":
+        """Return the rows from `start` to `stop` as rows of their own, without a copy."""
+        return ScaledRows(self.array, self.order[start:stop], self.shift, self.scale, self.device)
+
+
 class SparseRows:
     """Rows of a sparse matrix, made dense a batch at a time.
 
@@ -113,7 +172,7 @@ class SparseRows:
         return SparseRows(self.matrix[start:stop], self.shift, self.scale, self.device)
 
 
-Rows = DenseRows | SparseRows
+Rows = DenseRows | ScaledRows | SparseRows
 
 
 def block_size(n_columns: int) -> int:
@@ -144,7 +203,7 @@ class Batches:
 
     Parameters
     ----------
-    rows : DenseRows or SparseRows
+    rows : Rows
         Where the batches come from.
     batch_size : int
         Rows a batch. A last batch of a single row is joined to the one before it: batches are what

@@ -7,7 +7,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_ae._training.rows import Rows, SparseRows, place, row_blocks
+from sklearn_ae._training.rows import Rows, ScaledRows, SparseRows, place, row_blocks
+
+# Rows of more bytes are not copied: to scale them again in every pass costs little beside the rest
+# of the pass. In another order than C's, they would be slow to gather.
+LARGE_BYTES = 2**28
 
 
 @dataclass
@@ -59,12 +63,19 @@ def scale_rows(
         scaling = scaling or _measure_sparse(X)
         return SparseRows(X, scaling.shift, scaling.scale, device), scaling
     scaling = scaling or _measure_dense(X)
+    if is_large(X) and X.flags.c_contiguous and device.type == "cpu":
+        return ScaledRows(X, order, scaling.shift, scaling.scale, device), scaling
     tensor = torch.empty(X.shape, dtype=torch.float32, device="cpu")
     for start, stop in row_blocks(*X.shape):
         block = X[order[start:stop]] - scaling.shift
         block /= scaling.scale
         tensor[start:stop] = torch.from_numpy(block)
     return place(tensor, device), scaling
+
+
+def is_large(X: np.ndarray) -> bool:
+    """Tell whether a copy of the rows would be felt."""
+    return X.nbytes > LARGE_BYTES
 
 
 def _measure_dense(X):

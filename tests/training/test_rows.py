@@ -6,9 +6,17 @@ import torch
 from scipy import sparse
 
 from sklearn_ae._training import rows as rows_module
-from sklearn_ae._training.rows import Batches, DenseRows, SparseRows, blocks, place, row_blocks
+from sklearn_ae._training.rows import (
+    Batches,
+    DenseRows,
+    ScaledRows,
+    SparseRows,
+    blocks,
+    place,
+    row_blocks,
+)
 
-KINDS = ["dense", "sparse"]
+KINDS = ["dense", "scaled", "sparse"]
 SHIFT, SCALE = np.array([0.5, 0.0, -1.0, 2.0]), 4.0
 
 
@@ -23,6 +31,9 @@ def make_rows(kind, n_rows, device="cpu"):
     expected = torch.from_numpy(((matrix - SHIFT) / SCALE).astype(np.float32)).to(device)
     if kind == "dense":
         return DenseRows(expected.clone(), device), expected
+    if kind == "scaled":
+        backwards = np.arange(n_rows)[::-1]
+        return ScaledRows(matrix[::-1], backwards, SHIFT, SCALE, device), expected
     return SparseRows(sparse.csr_matrix(matrix), SHIFT, SCALE, device), expected
 
 
@@ -51,6 +62,8 @@ def test_part_of_dense_rows_is_no_copy(kind):
     part = rows.part(5, 15)
     if kind == "dense":
         assert part.tensor.data_ptr() == rows.tensor[5:].data_ptr()
+    if kind == "scaled":
+        assert part.array is rows.array
     assert len(part.part(0, 3)) == 3
 
 

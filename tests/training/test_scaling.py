@@ -6,6 +6,8 @@ import torch
 from scipy import sparse
 
 from sklearn_ae._training import rows as rows_module
+from sklearn_ae._training import scaling as scaling_module
+from sklearn_ae._training.rows import DenseRows, ScaledRows
 from sklearn_ae._training.scaling import scale_rows
 
 CPU = torch.device("cpu")
@@ -166,3 +168,19 @@ def test_a_block_at_a_time_gives_the_same(monkeypatch):
     found, scaling = scaled(make_data())
     torch.testing.assert_close(found, whole, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(scaling.deviation, expected.deviation, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_rows_are_scaled_as_they_are_read(dtype, monkeypatch):
+    X = make_data().astype(dtype)
+    order = np.random.default_rng(0).permutation(len(X))
+    expected, _ = scaled(X, order)
+    monkeypatch.setattr(scaling_module, "LARGE_BYTES", 0)
+    rows, _ = scale_rows(X, order, CPU)
+    assert isinstance(rows, ScaledRows)
+    assert rows.array is X
+    assert torch.equal(rows.slice(0, len(X)), expected)
+    # Gathered row by row, another order of the cells in memory would be slow.
+    rows, _ = scale_rows(np.asfortranarray(X), order, CPU)
+    assert isinstance(rows, DenseRows)
+    assert torch.equal(rows.tensor, expected)
