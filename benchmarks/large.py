@@ -46,9 +46,11 @@ def main() -> None:
     print_versions()
     rng = np.random.default_rng(0)
     X = rng.standard_normal((args.rows, args.columns), dtype=np.float32)
-    # A curved surface in noise, so that there is something to learn.
-    X[:, : args.columns // 2] *= 0.1
-    X[:, : args.columns // 2] += np.sin(2 * X[:, -1:])
+    # Ten circles in noise, more than the code has room for, and the angle of each of them.
+    half = args.columns // 2
+    X[:, :half] *= 0.1
+    for j in range(half):
+        X[:, j] += np.sin(2 * X[:, half + j % 10] + j)
     warm = AutoencoderTransformer(args.components, max_iter=1, random_state=0).fit(X[:1_000])
     warm.transform(X[:1_000])
     before = peak_megabytes()
@@ -58,7 +60,8 @@ def main() -> None:
     seconds, growth = time.perf_counter() - start, peak_megabytes() - before
     print(
         f"{args.rows:,} x {args.columns}, float32, {X.nbytes / 2**20:.0f} MB: fit of one epoch "
-        f"{seconds:.0f} s, {growth:.0f} MB above X"
+        f"{seconds:.0f} s, {growth:.0f} MB above X; variance explained {model.score_:.3f}, by PCA "
+        f"{model.pca_score_:.3f}"
     )
     refined = args.rows / best_of_three(lambda: model.transform(X))
     model.set_params(transform_max_iter=0, max_iter=0).fit(X)

@@ -214,8 +214,12 @@ def ordinary_codes(rows: Rows, encoder: nn.Module) -> tuple[np.ndarray, np.ndarr
     low, high = np.quantile(codes, [1 - WITHIN, WITHIN], axis=0)
     middle, radius = (low + high) / 2, (high - low) / 2
     # A component without variance has no outside.
-    distances = np.abs(codes - middle) / np.where(radius > 0, radius, np.inf)
-    return middle, REACH * max(_reached(distances.max(axis=1)), 1.0) * radius
+    width = np.where(radius > 0, radius, np.inf)
+    distances = [
+        (np.abs(codes[start:stop] - middle) / width).max(axis=1)
+        for start, stop in row_blocks(*codes.shape)
+    ]
+    return middle, REACH * max(_reached(np.concatenate(distances)), 1.0) * radius
 
 
 def _reached(distances: np.ndarray) -> float:
