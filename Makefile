@@ -4,7 +4,7 @@ PYTEST_ARGS ?=
 PIP_INSTALL = -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-oldest lint format clean
+.PHONY: help demo dev test test-oldest lint format docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ format: .venv/.installed  ## let ruff repair what it can
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+docs: .venv-docs/.installed  ## build the documentation, docs/_build/html; a warning fails it
+	.venv-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 clean:  ## remove the environments, caches and build outputs
-	rm -rf .venv .venv-oldest .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png
+	rm -rf .venv .venv-oldest .venv-docs .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png docs/_build docs/auto_examples docs/generated
 	find sklearn_ae tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp marks a finished installation; an interrupted one leaves none and is taken up again.
@@ -43,4 +46,9 @@ clean:  ## remove the environments, caches and build outputs
 .venv-oldest/.installed: pyproject.toml constraints-oldest.txt
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python $(PIP_INSTALL) -c constraints-oldest.txt -e ".[test]"
+	@touch $@
+
+.venv-docs/.installed: pyproject.toml constraints.txt
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python $(PIP_INSTALL) -c constraints.txt -e ".[docs]"
 	@touch $@

@@ -1,7 +1,6 @@
 """What both estimators do; each of them lists its own parameters."""
 
 import copy
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,71 +10,40 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from sklearn_ae._build_training import OPTIMIZERS
 from sklearn_ae._fitting import Fit, fit_network
+from sklearn_ae._parameters import CONSTRAINTS
 from sklearn_ae._persistence import FORMAT, check_format, freeze, thaw
-from sklearn_ae._sklearn import Interval, StrOptions, fit_context
+from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
+from sklearn_ae._tasks import FitTask
 from sklearn_ae._training.denoising import Denoising
 from sklearn_ae._training.device import resolve_device
 from sklearn_ae._training.net import restored_net
 from sklearn_ae._training.rows import dense, row_blocks
 from sklearn_ae._training.scaling import Scaling
 from sklearn_ae._version import __version__
-from sklearn_ae.losses import LOSSES
-from sklearn_ae.modules import ACTIVATIONS, Autoencoder, Rescaled
+from sklearn_ae.modules import Autoencoder, Rescaled
 from sklearn_ae.modules.hidden import hidden_layers
 from sklearn_ae.modules.refined import refined
-from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 
 FLOATS = [np.float64, np.float32]
+DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
 
 
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Fit, transform and back. It has no constructor: each estimator lists its parameters."""
 
-    _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": [
-            StrOptions({"auto"}),
-            "array-like",
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "activation": [StrOptions(set(ACTIVATIONS)), callable],
-        "init": [StrOptions({"pca", "random"})],
-        "encoder": [StrOptions({"dense", "conv", "attention"}), nn.Module, callable],
-        "decoder": [None, StrOptions({"dense", "conv", "linear"}), nn.Module, callable],
-        "image_shape": [None, "array-like"],
-        "tied_weights": ["boolean"],
-        "pretraining": [
-            None,
-            StrOptions({"rbm", "denoising"}),
-            RBMPretraining,
-            StackedDenoisingPretraining,
-        ],
-        "code_layer": [None, Interval(Integral, 0, None, closed="left")],
-        "loss": [StrOptions({*LOSSES, "binary_log_loss"}), nn.Module],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "transform_max_iter": [Interval(Integral, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, None],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict] = CONSTRAINTS
+    # Where scikit-learn's HTML representation links to.
+    _doc_link_module = "sklearn_ae"
+    _doc_link_template = DOCUMENTATION + "generated/{estimator_module}.{estimator_name}.html"
 
     def _denoising(self, scaling: Scaling, device: torch.device, seed: int) -> Denoising | None:
         """Make what corrupts a batch in training; None trains on clean rows."""
         return None
 
+    @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "BaseAutoencoder":
         """Learn codes from which the rows can be rebuilt.
@@ -97,11 +65,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ValueError
             If the rows or a parameter cannot be used. The estimator stays as it was.
         """
+        task = FitTask(self)
         before = self.__dict__.copy()
         try:
             X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=2)
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-            self._keep(fit_network(self, X, seed, self._previous()))
+            task.begin(X, y)
+            self._keep(fit_network(self, X, seed, self._previous(), task))
+            task.end()
         except BaseException:
             self.__dict__ = before
             raise
@@ -154,6 +125,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.pca_loss_ = fit.pca_loss
         self.pca_score_, self.score_, self.is_pca_ = fit.pca_score, fit.score, fit.is_pca
         self.batch_size_ = fit.net.batch_size
+
+    def _attributes_of(self, fit: Fit) -> dict:
+        """Return the attributes that this estimator would have after `fit`."""
+        fitted = object.__new__(type(self))
+        fitted.__dict__.update(self.__dict__)
+        fitted._keep(fit)
+        return fitted.__dict__
 
     def _wrap(self) -> None:
         """Set the device, and the module for rows and codes in the units of the user."""

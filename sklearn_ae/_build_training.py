@@ -85,7 +85,8 @@ def copy_callbacks(callbacks: list | None) -> list:
     ValueError
         If one of them is not skorch's.
     """
-    for callback in callbacks or []:
+    callbacks = callbacks or []
+    for callback in callbacks:
         named = isinstance(callback, tuple) and len(callback) == 2
         found = callback[1] if named else callback
         if not (
@@ -95,7 +96,13 @@ def copy_callbacks(callbacks: list | None) -> list:
                 f"callbacks={callbacks!r} must contain instances or classes of "
                 f"skorch.callbacks.Callback, or pairs (name, callback); got {callback!r}."
             )
-    return copy.deepcopy(callbacks or [])
+    try:
+        return copy.deepcopy(callbacks)
+    except TypeError:
+        # A logger's open file or connection cannot be copied, and is to be shared.
+        return [
+            (c[0], copy.copy(c[1])) if isinstance(c, tuple) else copy.copy(c) for c in callbacks
+        ]
 
 
 def make_optimizer(

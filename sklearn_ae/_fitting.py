@@ -5,7 +5,7 @@ import copy
 import functools
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -30,6 +30,7 @@ from sklearn_ae._initialization import (
     ordinary_rows,
     principal_components,
 )
+from sklearn_ae._tasks import FitTask
 from sklearn_ae._training.device import (
     resolve_device,
     seeded_globals,
@@ -86,7 +87,11 @@ class Fit:
 
 
 def fit_network(
-    estimator: Any, X: Any, seed: int, previous: tuple[Autoencoder, Scaling] | None
+    estimator: Any,
+    X: Any,
+    seed: int,
+    previous: tuple[Autoencoder, Scaling] | None,
+    task: FitTask,
 ) -> Fit:
     """Fit the network that the parameters of the estimator describe.
 
@@ -100,6 +105,8 @@ def fit_network(
         Seeds the split, the weights, the order of the rows and the corruption.
     previous : tuple of (Autoencoder, Scaling) or None
         The network to go on from, and its units (`warm_start`).
+    task : FitTask
+        Whom to tell of the epochs.
     """
     device = resolve_device(estimator.device)
     names = ("encoder", "decoder", "activation", "loss", "optimizer", "corruption")
@@ -107,10 +114,10 @@ def fit_network(
     foreign = not all(part is None or isinstance(part, str) for part in parts)
     borrowed = seeded_globals(seed, device) if foreign else contextlib.nullcontext()
     with training_mode(), borrowed:
-        return _fit(estimator, X, seed, device, previous)
+        return _fit(estimator, X, seed, device, previous, task)
 
 
-def _fit(estimator, X, seed, device, previous):
+def _fit(estimator, X, seed, device, previous, task):
     n_rows, n_features = X.shape
     order, n_train = _split(n_rows, estimator, seed)
     callbacks = copy_callbacks(estimator.callbacks)
@@ -157,7 +164,8 @@ def _fit(estimator, X, seed, device, previous):
     # A backward pass costs twice a forward one.
     operations = 3 * _operations(network, n_features, device) * net.batch_size
     with threads_for(operations, device):
-        fit.keeper = keeper = _train(net, estimator.max_iter, train, valid)
+        listeners = task.epochs(lambda: estimator._attributes_of(_as_of_now(fit)))
+        fit.keeper = keeper = _train(net, estimator.max_iter, train, valid, listeners)
         if previous is None and keeper.best_epoch_ == 0:
             # Training found nothing better than the start: its hidden layers are as drawn.
             _solve(net, network, train, valid, generator)
@@ -262,9 +270,19 @@ def _make_net(
     return net.initialize()
 
 
-def _train(net, max_iter, train, valid):
+def _as_of_now(fit):
+    """Return what the fit would be if it ended now."""
+    net = object.__new__(type(fit.net))  # skorch would copy by way of files
+    net.__dict__.update(fit.net.__dict__)
+    net.module_, net.history_ = copy.deepcopy((fit.net.module_, fit.net.history_))
+    return replace(fit, net=net)
+
+
+def _train(net, max_iter, train, valid, listeners):
     """Train, keep the best weights, and say where it went wrong."""
     (keeper,) = (callback for _, callback in net.callbacks_ if isinstance(callback, KeepBest))
+    own = net.callbacks_
+    net.callbacks_ = [*own, *(("listener", listener) for listener in listeners)]
     start = copy.deepcopy(net.module_) if valid is None else None
     try:
         net.partial_fit((train, valid), epochs=max_iter)
@@ -273,8 +291,10 @@ def _train(net, max_iter, train, valid):
         while len(net.history) and keeper.monitor not in net.history[-1]:
             net.history.pop()
         warnings.warn(
-            "Training interrupted by user: the best weights so far are kept.", stacklevel=6
+            "Training interrupted by user: the best weights so far are kept.", stacklevel=7
         )
+    finally:
+        net.callbacks_ = own
     keeper.restore(net)
     if start is not None and _spoiled(net, train, start):
         net.module_.load_state_dict(start.state_dict())
@@ -285,7 +305,7 @@ def _train(net, max_iter, train, valid):
             f"Training diverged in epoch {len(net.history)}: the loss was no longer finite. The "
             "best weights before that are kept. Try a smaller learning_rate_init.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
     return keeper
 

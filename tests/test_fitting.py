@@ -397,5 +397,4 @@ def test_large_rows_that_fall_back(monkeypatch):
     monkeypatch.setattr(scaling, "LARGE_BYTES", 0)
     model = make(n_components=3).fit(X)
     assert model.is_pca_
-    expected = fit_pca(X, 3).transform(X)
-    np.testing.assert_allclose(model.transform(X), expected, atol=1e-8 * np.abs(expected).max())
+    np.testing.assert_allclose(model.transform(X), fit_pca(X, 3).transform(X), atol=1e-7)

@@ -31,14 +31,24 @@ LAYERS = {
         "_guarantee",
         "_closed_form",
         "_initialization",
+        "_parameters",
         "_sklearn",
+        "_tasks",
         "_training",
         "pretraining",
     ],
     "torch only": ["modules", "corruption", "losses", "_persistence", "_version"],
 }
 ORDER = list(LAYERS)
-OPTIONAL = ["matplotlib", "onnx", "pandas", "polars", "pyarrow", "skops"]
+OPTIONAL = [
+    "matplotlib",
+    "onnx",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "rich",
+    "skops",
+]
 
 PATHS = sorted(PACKAGE.rglob("*.py"))
 

@@ -122,22 +122,24 @@ class ReconstructionNet(NeuralNet):
             return
         listened = self._batch_callbacks()
         self._set_training(training)
-        losses, sizes = [], []
+        # In one piece: small tensors that stay, one a step, would break up the heap.
+        losses = torch.empty(len(iterator), dtype=torch.float64, device=self.device)
+        sizes = []
         if not listened:
             # Callbacks that look for a batch, as Checkpoint does, find one without records.
             self.history.new_batch()
-        for batch in iterator:
+        for i, batch in enumerate(iterator):
             if listened:
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            losses.append(step["loss"].detach())
+            losses[i] = step["loss"].detach()
             sizes.append(len(batch[0]))
             if listened:
-                self.history.record_batch(prefix + "_loss", losses[-1].item())
+                self.history.record_batch(prefix + "_loss", step["loss"].item())
                 self.history.record_batch(prefix + "_batch_size", sizes[-1])
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         weights = torch.tensor(sizes, dtype=torch.float64)
-        loss = float(torch.stack(losses).cpu().double() @ weights / weights.sum())
+        loss = float(losses.cpu() @ weights / weights.sum())
         key = f"{prefix}_loss"
         earlier = [row[key] for row in self.history[:-1]]
         self.history.record(key, loss)

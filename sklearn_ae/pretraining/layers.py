@@ -84,7 +84,7 @@ def pretrain(estimator: Any, network: Autoencoder, rows: Rows, seed: int) -> Non
             f"pretraining={estimator.pretraining!r} diverged, and its layers are not used. Try a "
             "smaller learning_rate.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
         return
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """skorch's callbacks, given to the estimators."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -205,3 +206,25 @@ def test_history_is_what_the_curves_say(cls, X):
     assert estimator.validation_loss_curve_ == estimator.net_.history[:, "valid_loss"]
     assert estimator.n_iter_ == len(estimator.net_.history) == 4
     assert estimator.best_loss_ <= min(estimator.validation_loss_curve_)
+
+
+class HoldsLock(Callback):
+    """As a logger that writes to an open file: it cannot be copied."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen = len(net.history)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_cannot_be_copied_is_shared(named):
+    logger = HoldsLock()
+    callbacks = [("logger", logger) if named else logger]
+    model = AutoencoderTransformer(1, max_iter=2, callbacks=callbacks, random_state=0)
+    model.fit(np.random.default_rng(0).normal(size=(40, 3)))
+    assert not hasattr(logger, "seen")
+    (found,) = [c for _, c in model.net_.callbacks_ if isinstance(c, HoldsLock)]
+    assert found.lock is logger.lock
+    assert found.seen == 2

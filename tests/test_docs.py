@@ -1,0 +1,68 @@
+"""Every code block of the documentation runs, page by page."""
+
+import re
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sklearn_ae import AutoencoderTransformer
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = [path for path in DOCS.rglob("*.md") if "```python" in path.read_text(encoding="utf-8")]
+OPTIONAL = ["mlflow", "optuna", "rich", "skops", "tensorboard"]
+MISSING = [name for name in OPTIONAL if not find_spec(name)]
+
+
+@pytest.fixture(scope="module")
+def names():
+    """Return what the pages take for granted, small and quick."""
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:200], y[:200]
+    quick = partial(AutoencoderTransformer, max_iter=2, random_state=0)
+    autoencoder = quick(8).fit(X)
+    return {
+        "np": np,
+        "torch": torch,
+        "LogisticRegression": LogisticRegression,
+        "make_pipeline": make_pipeline,
+        "AutoencoderTransformer": quick,
+        "X": X,
+        "y": y,
+        "X_all": np.pad(X, ((0, 0), (0, 28**2 - 64))),
+        "y_with_minus_ones": np.where(np.arange(200) < 50, y, -1),
+        "X_labelled": X[:50],
+        "y_labelled": y[:50],
+        "X_usual": X[:100],
+        "X_more_usual": X[100:150],
+        "X_new": X[150:],
+        "autoencoder": autoencoder,
+        "pipeline": make_pipeline(autoencoder, LogisticRegression(max_iter=5000)).fit(X, y),
+    }
+
+
+def test_there_are_pages():
+    assert len(PAGES) >= 8
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_python_blocks_run(path, names, tmp_path, monkeypatch):
+    matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    session = dict(names)
+    if path.stem == "few_labels":
+        session["X_labelled"] = session["X_all"][:50]
+    for block in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+        needed = [name for name in MISSING if re.search(rf"\b{name}\b", block.lower())]
+        needs_callbacks = "sklearn.callback" in block and not find_spec("sklearn.callback")
+        needs_device = "cuda" in block and not torch.cuda.is_available()
+        if not (needed or needs_callbacks or needs_device):
+            exec(compile(block, path.name, "exec"), session)
+    matplotlib.pyplot.close("all")
