@@ -107,7 +107,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     ----------
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` had names that are all strings.
     n_components_ : int
         Size of the code.
