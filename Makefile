@@ -34,7 +34,8 @@ docs: .venv-docs/.installed  ## build the documentation, docs/_build/html; a war
 	.venv-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 clean:  ## remove the environments, caches and build outputs
-	rm -rf .venv .venv-oldest .venv-docs .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png docs/_build docs/auto_examples docs/generated
+	rm -rf .venv .venv-oldest .venv-docs .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist demo.png docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
 	find sklearn_ae tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp marks a finished installation; an interrupted one leaves none and is taken up again.

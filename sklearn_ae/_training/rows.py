@@ -60,8 +60,34 @@ class DenseRows:
         return DenseRows(self.tensor[start:stop], self.device)
 
 
-class ScaledRows:
-    """Rows of an array that stays as it is, centred and scaled a batch at a time.
+class _HostRows:
+    """Rows that stay as the user gave them: centred, scaled and sent a batch at a time.
+
+    Attributes
+    ----------
+    n_columns : int
+        Cells of a row.
+    shift : ndarray of shape (n_columns,)
+        Subtracted from every row of a batch.
+    scale : float
+        Divides every row of a batch.
+    device : torch.device
+        Where batches are wanted.
+    index_device : torch.device
+        Where `take` wants its index.
+    """
+
+    index_device = torch.device("cpu")
+
+    def __init__(self, n_columns: int, shift: np.ndarray, scale: float, device: torch.device):
+        self.n_columns = n_columns
+        self.shift = shift
+        self.scale = scale
+        self.device = device
+
+
+class ScaledRows(_HostRows):
+    """Rows of an array.
 
     Parameters
     ----------
@@ -69,12 +95,8 @@ class ScaledRows:
         Neither centred nor scaled; may be read-only, or mapped from a file.
     order : ndarray of shape (n_rows,)
         Which of its rows, in which order.
-    shift : ndarray of shape (n_columns,)
-        Subtracted from every row of a batch.
-    scale : float
-        Divides every row of a batch.
-    device : torch.device
-        Where batches are wanted.
+    shift, scale, device
+        As for all rows that stay as they are.
     """
 
     def __init__(
@@ -85,21 +107,13 @@ class ScaledRows:
         scale: float,
         device: torch.device,
     ):
+        super().__init__(array.shape[1], shift, scale, device)
         self.array = array
         self.order = order
-        self.shift = shift
-        self.scale = scale
-        self.device = device
-        self.n_columns = array.shape[1]
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.order)
-
-    @property
-    def index_device(self) -> torch.device:
-        """Where `take` wants its index."""
-        return torch.device("cpu")
 
     def _scaled(self, order: np.ndarray) -> torch.Tensor:
         rows = self.array[order] - self.shift
@@ -119,37 +133,25 @@ class ScaledRows:
         return ScaledRows(self.array, self.order[start:stop], self.shift, self.scale, self.device)
 
 
-class SparseRows:
+class SparseRows(_HostRows):
     """Rows of a sparse matrix, made dense a batch at a time.
 
     Parameters
     ----------
     matrix : csr_matrix or csr_array of shape (n_rows, n_columns)
         The rows, neither centred nor scaled.
-    shift : ndarray of shape (n_columns,)
-        Subtracted from every row of a batch.
-    scale : float
-        Divides every row of a batch.
-    device : torch.device
-        Where batches are wanted.
+    shift, scale, device
+        As for all rows that stay as they are.
     """
 
     def __init__(self, matrix: Any, shift: np.ndarray, scale: float, device: torch.device):
+        super().__init__(matrix.shape[1], shift, scale, device)
         self.matrix = matrix
-        self.shift = shift
-        self.scale = scale
-        self.device = device
-        self.n_columns = matrix.shape[1]
         self._empty = ((0 - shift) / scale).astype(np.float32)
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return self.matrix.shape[0]
-
-    @property
-    def index_device(self) -> torch.device:
-        """Where `take` wants its index."""
-        return torch.device("cpu")
 
     def _densify(self, matrix: Any) -> torch.Tensor:
         # The stored values and the empty cells apart, and rounded as dense rows are: training would

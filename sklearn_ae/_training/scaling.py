@@ -63,13 +63,12 @@ def scale_rows(
         scaling = scaling or _measure_sparse(X)
         return SparseRows(X, scaling.shift, scaling.scale, device), scaling
     scaling = scaling or _measure_dense(X)
+    rows = ScaledRows(X, order, scaling.shift, scaling.scale, torch.device("cpu"))
     if is_large(X) and X.flags.c_contiguous and device.type == "cpu":
-        return ScaledRows(X, order, scaling.shift, scaling.scale, device), scaling
+        return rows, scaling
     tensor = torch.empty(X.shape, dtype=torch.float32, device="cpu")
     for start, stop in row_blocks(*X.shape):
-        block = X[order[start:stop]] - scaling.shift
-        block /= scaling.scale
-        tensor[start:stop] = torch.from_numpy(block)
+        tensor[start:stop] = rows.slice(start, stop)
     return place(tensor, device), scaling
 
 
