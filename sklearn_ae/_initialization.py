@@ -63,8 +63,12 @@ def principal_components(rows: Rows, n_components: int, seed: int) -> PrincipalC
         For the randomized solver.
     """
     n_rows = len(rows)
-    mean = np.sum([block.double().sum(0).cpu().numpy() for block in blocks(rows)], axis=0) / n_rows
-    n_columns = len(mean)
+    n_columns = rows.n_columns
+    # One running sum: a small array kept of each block would break up the heap.
+    total = np.zeros(n_columns)
+    for block in blocks(rows):
+        total += block.double().sum(0).cpu().numpy()
+    mean = total / n_rows
     n_found = min(n_components, n_columns, max(n_rows - 1, 1))
     if isinstance(rows, SparseRows) and n_columns > EXACT_SIZE:
         scaled = rows.matrix.astype(np.float64) / rows.scale
