@@ -78,7 +78,12 @@ def draw(results: dict[str, list[dict]], path: str) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(
-        2, len(SERIES), figsize=(3.6 * len(SERIES), 6), layout="constrained", sharex="col"
+        2,
+        len(SERIES),
+        figsize=(3.2 * len(SERIES), 5.6),
+        layout="constrained",
+        sharex="col",
+        sharey="row",
     )
     for (name, cases), column in zip(SERIES.items(), axes.T, strict=True):
         sizes = [case[AXES[name]] for case in cases]
@@ -89,6 +94,7 @@ def draw(results: dict[str, list[dict]], path: str) -> None:
         for ax in column:
             ax.set(xscale="log", yscale="log")
         column[0].set_title(name)
+        column[1].set_xlabel(name.split(",")[0])
     axes[0][0].set_ylabel("seconds")
     axes[1][0].set_ylabel("megabytes above the rows")
     axes[0][0].legend(frameon=False)
