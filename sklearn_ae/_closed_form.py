@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_ae._training.rows import Rows, blocks
+from sklearn_ae._training.rows import Rows, blocks, self_products
 from sklearn_ae.modules.weights import drawn
 
 # Gain of random features: as drawn for training they are nearly linear.
@@ -71,10 +71,11 @@ def _most_useful(network, train, weight, bias, n):
     *_, products, cross, _ = _centred_moments(
         network, rows, lambda codes: activation(nn.functional.linear(codes, weight, bias))
     )
-    products.diagonal().add_(CHOICE_PENALTY * products.trace() + torch.finfo(torch.float64).tiny)
+    products, cross = products.float(), cross.float()
+    products.diagonal().add_(CHOICE_PENALTY * products.trace() + torch.finfo(products.dtype).tiny)
     kept = torch.arange(len(products), device=products.device)
     while len(kept) > n:
-        inverse = torch.linalg.inv(products[kept][:, kept])
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(products[kept][:, kept])[0])
         usefulness = (inverse @ cross[kept]).square().sum(1) / inverse.diagonal()
         kept = kept[usefulness.topk(max(n, len(kept) // 2)).indices]
     return kept
@@ -106,10 +107,12 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     """
     *hidden, last = network.decoder.correction
     features = nn.Sequential(*hidden)
-    mean, missed, gram, cross, square = _centred_moments(network, train, features, last)
+    # Before training the layer gives zeros, which need not be computed.
+    adds = last if last.weight.any() or last.bias.any() else None
+    mean, missed, gram, cross, square = _centred_moments(network, train, features, adds)
     # The means of the training rows are the intercept.
     *_, valid_gram, valid_cross, valid_square = _moments(
-        network, valid, features, last, mean, missed
+        network, valid, features, adds, mean, missed
     )
 
     # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
@@ -163,12 +166,22 @@ def _moments(network, rows, features, last, mean, missed):
         codes = network.encoder(block)
         weight = decoder.fade(codes)
         h = features(decoder.bounded(codes))
-        r = (block - decoder.linear(codes)) / decoder.output_scale
+        # In place from here on: a pass through wide rows costs as much as the products.
+        r = (block - decoder.linear(codes)).div_(decoder.output_scale)
         if last is not None:
-            r = r - weight * last(h)
-        h, r = h - mean, r - missed
-        wh, wr = weight * h, weight * r
-        for i, part in enumerate((wh.sum(0), wr.sum(0), wh.T @ h, wh.T @ r, (wr * r).sum())):
+            r.addcmul_(weight, last(h), value=-1)
+        h = h - mean
+        r -= missed
+        wh = weight * h
+        root = weight.sqrt()
+        parts = (
+            wh.sum(0),
+            (weight.T @ r)[0],
+            self_products(root * h),
+            wh.T @ r,
+            weight.T @ r.square().sum(1),
+        )
+        for i, part in enumerate(parts):
             sums[i] = sums[i] + part.double()
         total += float(weight.sum())
     *parts, square = (part / max(total, 1.0) for part in sums)

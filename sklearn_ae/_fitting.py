@@ -346,7 +346,8 @@ def _squared_error(module: nn.Module, rows: Rows) -> float:
     total = 0.0
     with torch.inference_mode():
         for block in blocks(rows):
-            total += float((module(block) - block).square().sum(dtype=torch.float64))
+            # Rows first: a sum of all cells in float64 would convert each of them.
+            total += float((module(block) - block).square().sum(1).sum(dtype=torch.float64))
     return total / (len(rows) * rows.n_columns)
 
 

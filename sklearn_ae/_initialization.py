@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
 
-from sklearn_ae._training.rows import Rows, SparseRows, blocks, row_blocks
+from sklearn_ae._training.rows import Rows, SparseRows, blocks, row_blocks, self_products
 from sklearn_ae._training.scaling import Scaling, is_large
 
 # Up to this many rows or columns an exact eigendecomposition is cheap; beyond, randomized (as
@@ -67,7 +67,7 @@ def principal_components(rows: Rows, n_components: int, seed: int) -> PrincipalC
     # One running sum: a small array kept of each block would break up the heap.
     total = np.zeros(n_columns)
     for block in blocks(rows):
-        total += block.double().sum(0).cpu().numpy()
+        total += block.sum(0, dtype=torch.float64).cpu().numpy()
     mean = total / n_rows
     n_found = min(n_components, n_columns, max(n_rows - 1, 1))
     if isinstance(rows, SparseRows) and n_columns > EXACT_SIZE:
@@ -188,8 +188,7 @@ def _products(rows, mean):
     """Sum up the products of the centred columns, in the precision of their mean."""
     gram = torch.zeros((len(mean), len(mean)), dtype=torch.float64, device=rows.device)
     for block in blocks(rows):
-        centred = block.to(mean.dtype) - mean
-        gram += centred.T @ centred
+        gram += self_products(block.to(mean.dtype) - mean)
     return gram
 
 

@@ -12,6 +12,8 @@ from scipy import sparse
 # hidden layers make of so many rows stays in a processor's cache.
 BLOCK_CELLS = 2**20
 BLOCK_ROWS = 2048
+# Columns that `self_products` multiplies at once with all that come after them.
+PANEL = 200
 # Share of the free device memory that the resident rows may take.
 RESIDENT_SHARE = 0.5
 
@@ -200,6 +202,19 @@ def blocks(rows: Rows) -> Iterator[torch.Tensor]:
         yield rows.slice(start, stop)
 
 
+def self_products(a: torch.Tensor) -> torch.Tensor:
+    """Return ``a.T @ a``; of many columns one triangle is computed, and the other copied."""
+    n = a.shape[1]
+    if n <= PANEL:
+        return a.T @ a
+    products = torch.empty((n, n), dtype=a.dtype, device=a.device)
+    for start in range(0, n, PANEL):
+        stop = min(start + PANEL, n)
+        products[start:stop, start:] = a[:, start:stop].T @ a[:, start:]
+        products[stop:, start:stop] = products[start:stop, stop:].T
+    return products
+
+
 class Batches:
     """Batches of rows for skorch, as pairs (input, target) of the same tensor.
 
@@ -235,10 +250,17 @@ class Batches:
         if self.generator is not None:
             order = torch.randperm(n_rows, generator=self.generator, device=self.generator.device)
             order = order.to(self.rows.index_device)
-        for start, stop in pairwise([*self._starts(), n_rows]):
-            rows = self.rows
-            batch = rows.slice(start, stop) if order is None else rows.take(order[start:stop])
-            yield batch, batch
+        edges = [*self._starts(), n_rows]
+        # Small batches are gathered many at once: for each alone, that takes longer than the copy.
+        n_batches = max(block_size(self.rows.n_columns) // self.batch_size, 1)
+        for first in range(0, len(self), n_batches):
+            ends = edges[first : first + n_batches + 1]
+            start, stop = ends[0], ends[-1]
+            block = (
+                self.rows.slice(start, stop) if order is None else self.rows.take(order[start:stop])
+            )
+            for batch in block.split([b - a for a, b in pairwise(ends)]):
+                yield batch, batch
 
 
 def place(tensor: torch.Tensor, device: torch.device) -> DenseRows:

@@ -94,7 +94,8 @@ def _measure_dense(X):
     squares = np.zeros(n_columns)
     for start, stop in row_blocks(n_rows, n_columns):
         # By the peak first: squares of very large or small values would leave float64.
-        block = (X[start:stop] - shift) / peak
+        block = X[start:stop] - shift
+        block /= peak
         squares += np.einsum("ij,ij->j", block, block)
     return _scaling(shift, squares / n_rows, low / peak, high / peak, peak)
 

@@ -101,10 +101,13 @@ class Fade(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(*, n_inputs)`` to weights ``(*, 1)``."""
         with torch.no_grad():
-            distance = torch.linalg.vector_norm(
-                (x - self.middle) / self.radius, self.order, dim=-1, keepdim=True
-            )
-            return (2 - distance).clamp_(0, 1)
+            away = (x - self.middle) / self.radius
+            if self.order == torch.inf:
+                # What vector_norm takes four times as long for.
+                distance = away.abs_().amax(-1, keepdim=True)
+            else:
+                distance = torch.linalg.vector_norm(away, self.order, dim=-1, keepdim=True)
+            return distance.neg_().add_(2).clamp_(0, 1)
 
 
 class Gate(nn.Module):

@@ -1,7 +1,5 @@
 """An encoder whose codes are improved by descent on what the decoder makes of them."""
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 
@@ -61,12 +59,8 @@ class RefinedEncoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map rows ``(n, n_features)`` to codes ``(n, n_components)``."""
-
-        def half_error(z: torch.Tensor) -> torch.Tensor:
-            return (self.decoder(z) - x).square().sum(-1, keepdim=True) / 2
-
         codes = self.encoder(x)
-        error, gradient = _value_and_gradient(half_error, codes)
+        error, gradient = self._error_and_gradient(codes, x)
         # Of a linear map with orthonormal rows, as PCA is, 1 is the best step. No step can gain
         # more than all of the error.
         steepness = _square(gradient)
@@ -74,8 +68,9 @@ class RefinedEncoder(nn.Module):
         for i in range(self.n_steps):
             tried = codes - step * gradient
             if i == self.n_steps - 1:
-                return torch.where(half_error(tried) <= TOLERANCE * error, tried, codes)
-            tried_error, tried_gradient = _value_and_gradient(half_error, tried)
+                tried_error = _square(self.decoder(tried) - x) / 2
+                return torch.where(tried_error <= TOLERANCE * error, tried, codes)
+            tried_error, tried_gradient = self._error_and_gradient(tried, x)
             better = tried_error <= TOLERANCE * error
             turned = tried_gradient - gradient
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
@@ -87,13 +82,13 @@ class RefinedEncoder(nn.Module):
             error = torch.where(better, tried_error, error)
         return codes
 
-
-def _value_and_gradient(
-    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a function of each row, and its gradients; in inference mode too."""
-    value, pull_back, *_ = torch.func.vjp(function, x)
-    return value, pull_back(torch.ones_like(value))[0]
+    def _error_and_gradient(
+        self, codes: torch.Tensor, x: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return half the squared error of each row, and its gradient; in inference mode too."""
+        rebuilt, pull_back, *_ = torch.func.vjp(self.decoder, codes)
+        missed = rebuilt - x  # itself the gradient at the decoder's end
+        return _square(missed) / 2, pull_back(missed)[0]
 
 
 def _square(x: torch.Tensor) -> torch.Tensor:
