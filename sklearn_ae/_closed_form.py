@@ -174,14 +174,14 @@ def _moments(network, rows, features, last, mean, missed):
         r -= missed
         wh = weight * h
         root = weight.sqrt()
-        parts = (
+        found = (
             wh.sum(0),
             (weight.T @ r)[0],
             self_products(root * h),
             wh.T @ r,
             weight.T @ r.square().sum(1),
         )
-        for i, part in enumerate(parts):
+        for i, part in enumerate(found):
             sums[i] = sums[i] + part.double()
         total += float(weight.sum())
     *parts, square = (part / max(total, 1.0) for part in sums)

@@ -20,7 +20,7 @@ MAX_LINES = 400
 # From the top down: a module imports its own layer or a lower one. An entry also covers what is in
 # the folder of that name. `leaves` also has the modules that only leaves import.
 LAYERS = {
-    "leaves": ["__main__", "displays"],
+    "leaves": ["__main__", "displays", "onnx"],
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
@@ -43,10 +43,12 @@ ORDER = list(LAYERS)
 OPTIONAL = [
     "matplotlib",
     "onnx",
+    "onnxscript",
     "pandas",
     "polars",
     "pyarrow",
     "rich",
+    "skl2onnx",
     "skops",
 ]
 

@@ -176,6 +176,8 @@ class AttentionEncoder(nn.Module):
             self.tokens = CellTokens(n_inputs, width, generator)
         else:
             self.tokens = PatchTokens(image_shape, patch_size(image_shape), width, generator)
+        # Rows that are encoded at once: each head compares all tokens of a row.
+        self.most_rows = max(MOST_SCORES // (MOST_HEADS * self.tokens.n_tokens**2), 1)
         self.blocks = nn.ModuleList(_block(width, activation(), generator) for _ in widths)
         self.norm = nn.LayerNorm(width, device="cpu", dtype=torch.float32)
         n_flat = self.tokens.n_tokens * width
@@ -199,17 +201,12 @@ class AttentionEncoder(nn.Module):
         self, x: torch.Tensor, n_blocks: int, masked: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the normalized tokens after so many blocks, ``(n, n_tokens * width)``."""
-        if not self.training and len(x) > self.most_rows:
+        if not self.training and x.shape[0] > self.most_rows:
             return torch.cat([self.hidden(part, n_blocks) for part in x.split(self.most_rows)])
         tokens = self.tokens(x, masked)
         for block in list(self.blocks)[:n_blocks]:
             tokens = block(tokens)
         return self.norm(tokens).flatten(1)
-
-    @property
-    def most_rows(self) -> int:
-        """How many rows are encoded at once: each head compares all tokens of a row."""
-        return max(MOST_SCORES // (MOST_HEADS * self.tokens.n_tokens**2), 1)
 
 
 def _block(width, activation, generator):

@@ -11,7 +11,7 @@ SHORTENED = 0.3
 STRETCHED = 10.0
 # What counts as no worse: next to its least the error changes by less than it is rounded, and a
 # stricter rule would toss a coin.
-TOLERANCE = 1 + 1e-6
+TOLERANCE = 1e-6
 
 
 class RefinedEncoder(nn.Module):
@@ -69,9 +69,9 @@ class RefinedEncoder(nn.Module):
             tried = codes - step * gradient
             if i == self.n_steps - 1:
                 tried_error = _square(self.decoder(tried) - x) / 2
-                return torch.where(tried_error <= TOLERANCE * error, tried, codes)
+                return torch.where(tried_error - error <= TOLERANCE * error, tried, codes)
             tried_error, tried_gradient = self._error_and_gradient(tried, x)
-            better = tried_error <= TOLERANCE * error
+            better = tried_error - error <= TOLERANCE * error
             turned = tried_gradient - gradient
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
             length = ((tried - codes) * turned).sum(-1, keepdim=True) / _square(turned)
