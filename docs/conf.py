@@ -2,6 +2,9 @@
 
 import warnings
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
 from sklearn_ae import __version__
 
 project = "sklearn_ae"
@@ -13,7 +16,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py"]
@@ -22,12 +24,15 @@ templates_path = ["_templates"]
 # Every reference to one of our names must resolve; those of others are not looked up.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!sklearn_ae).*")]
-myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
+highlight_language = "none"  # of blocks that name none: what commands print
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_ae"
 html_static_path = ["_static"]
@@ -50,6 +55,7 @@ sphinx_gallery_conf = {
     "doc_module": ("sklearn_ae",),
     "backreferences_dir": "generated/backreferences",
     "within_subsection_order": "FileNameSortKey",
+    "capture_repr": (),
     "show_memory": False,
     "download_all_examples": False,
     "plot_gallery": "True",
@@ -59,3 +65,20 @@ sphinx_gallery_conf = {
 }
 # An example that warns fails the build.
 warnings.filterwarnings("error", module="__main__")
+
+
+def setup(app):
+    """Write formulas as MathML, which browsers show by themselves: no script from elsewhere."""
+
+    def inline(translator, node):
+        translator.body.append(tex2mathml(node.astext()))
+        raise nodes.SkipNode
+
+    def block(translator, node):
+        translator.body.append(
+            f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>'
+        )
+        raise nodes.SkipNode
+
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    return {"parallel_read_safe": True}

@@ -27,7 +27,7 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 pipeline = make_pipeline(
     StandardScaler(),
-    AutoencoderTransformer(8, max_iter=20, random_state=0),
+    AutoencoderTransformer(8, max_iter=20, transform_max_iter=2, random_state=0),
     LogisticRegression(max_iter=5000),
 ).fit(X_train, y_train)
 print(f"accuracy on test rows: {pipeline.score(X_test, y_test):.3f}")
@@ -41,7 +41,8 @@ loaded = skops.io.loads(saved, trusted=types)
 np.testing.assert_array_equal(loaded.predict_proba(X_test), pipeline.predict_proba(X_test))
 
 # %%
-# **ONNX.** ``register`` teaches skl2onnx the two autoencoders; scaler and classifier it knows.
+# **ONNX.** ``register`` teaches skl2onnx the two autoencoders; scaler and classifier it knows. Each
+# of the steps that improve a code becomes part of the graph, and takes seconds to convert.
 sklearn_ae.onnx.register()
 converted = skl2onnx.to_onnx(pipeline, X_train[:1].astype(np.float32), options={"zipmap": False})
 session = onnxruntime.InferenceSession(converted.SerializeToString())
