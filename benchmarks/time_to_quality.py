@@ -160,7 +160,7 @@ def draw(tasks: dict[str, tuple[dict, float]], path: str) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(
-        1, len(tasks), figsize=(4.5 * len(tasks), 4), layout="constrained", squeeze=False
+        1, len(tasks), figsize=(4.5 * len(tasks) + 2, 4), layout="constrained", squeeze=False
     )
     for ax, (name, (curves, pca)) in zip(axes[0], tasks.items(), strict=True):
         for method, runs in curves.items():

@@ -44,7 +44,8 @@ def to_onnx(estimator: Any, part: str = "transform") -> Any:
     ImportError
         If onnx or onnxscript is not installed.
     ValueError
-        If `part` is none of these, or the codes of a hidden layer were to be decoded.
+        If `part` is none of these, the codes of a hidden layer were to be decoded, or a module of
+        the user cannot be converted.
     NotFittedError
         If the estimator is not fitted.
 
@@ -122,7 +123,7 @@ def _add_to_pipeline(scope, operator, container):
     integration.add_onnx_graph(scope, operator, container, model)
 
 
-class Converted(nn.Module):
+class _Converted(nn.Module):
     """What is converted: a part of the autoencoder, from rows of a type to rows of that type."""
 
     def __init__(self, module: nn.Module):
@@ -147,25 +148,32 @@ def _convert(estimator, part, dtype):
         "inverse_transform": estimator.module_.decoder,
         "reconstruct": estimator.module_,
     }
-    module = Converted(copy.deepcopy(modules[part])).cpu().eval().requires_grad_(False)
-    for part_of_it in module.modules():
-        if isinstance(part_of_it, AttentionEncoder):
-            part_of_it.most_rows = sys.maxsize  # a graph takes all rows at once
+    module = _Converted(copy.deepcopy(modules[part])).cpu().eval().requires_grad_(False)
+    for layer in module.modules():
+        if isinstance(layer, AttentionEncoder):
+            layer.most_rows = sys.maxsize  # a graph takes all rows at once
     n_columns = estimator.n_components_ if part == "inverse_transform" else estimator.n_features_in_
     x = torch.zeros(ROWS, n_columns, dtype=dtype)
-    with warnings.catch_warnings():
-        # torch's own, of a class that its exporter copies.
-        warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec", FutureWarning)
-        trace = make_fx(
-            module, DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True
-        )
-        traced = trace(x)
-        keep_scalars(traced)
-        n = torch.export.Dim("n", min=2)
-        exported = torch.export.export(traced, (x,), dynamic_shapes=({0: n},))
-        program: Any = torch.onnx.export(
-            exported, dynamo=True, input_names=["X"], output_names=["Y"], verbose=False
-        )
+    n = torch.export.Dim("n", min=2)
+    try:
+        with warnings.catch_warnings():
+            # torch's own, of a class that its exporter copies.
+            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec", FutureWarning)
+            traced = make_fx(
+                module, DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True
+            )(x)
+            keep_scalars(traced)
+            exported = torch.export.export(traced, (x,), dynamic_shapes=({0: n},))
+            program: Any = torch.onnx.export(
+                exported, dynamo=True, input_names=["X"], output_names=["Y"], verbose=False
+            )
+    except Exception as error:
+        message, *_ = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"{type(estimator).__name__} cannot be converted: {message} Modules of your own must "
+            "do the same operations whatever the values and the number of rows, with operators "
+            "that torch.onnx knows."
+        ) from error
     model = program.model_proto
     onnx.checker.check_model(model)
     return model

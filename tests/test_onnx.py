@@ -7,6 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 import sklearn_ae.onnx as ours
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
@@ -111,6 +112,19 @@ def test_errors():
         ours.to_onnx(model, "encode")
     with pytest.raises(ValueError, match="code_layer=0"):
         ours.to_onnx(model, "inverse_transform")
+
+
+class Branching(nn.Linear):
+    """Does one thing or another, by the values."""
+
+    def forward(self, x):
+        return super().forward(x) if x.sum() > 0 else super().forward(-x)
+
+
+def test_a_module_that_cannot_be_converted():
+    model = AutoencoderTransformer(**SMALL, encoder=Branching(64, 4), init="random").fit(X)
+    with pytest.raises(ValueError, match=r"cannot be converted: .* Modules of your own"):
+        ours.to_onnx(model)
 
 
 def test_the_estimator_stays_as_it_was():

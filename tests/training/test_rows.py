@@ -7,6 +7,7 @@ from scipy import sparse
 
 from sklearn_ae._training import rows as rows_module
 from sklearn_ae._training.rows import (
+    PANEL,
     Batches,
     DenseRows,
     ScaledRows,
@@ -14,6 +15,7 @@ from sklearn_ae._training.rows import (
     blocks,
     place,
     row_blocks,
+    self_products,
 )
 
 KINDS = ["dense", "scaled", "sparse"]
@@ -190,3 +192,27 @@ def test_pinned_rows_come_as_resident_ones_do(monkeypatch):
         assert rows.take(index).device == rows.slice(3, 8).device == device
     assert torch.equal(resident.take(index), pinned.take(index))
     assert torch.equal(resident.slice(3, 8), pinned.slice(3, 8))
+
+
+@pytest.mark.parametrize("n_columns", [1, PANEL - 1, PANEL, PANEL + 1, 2 * PANEL, 3 * PANEL - 7])
+def test_self_products(n_columns):
+    a = torch.randn(30, n_columns, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = self_products(a)
+    torch.testing.assert_close(found, a.T @ a)
+    torch.testing.assert_close(found, found.T, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 300])
+def test_batches_that_are_gathered_at_once_are_those_gathered_alone(batch_size, monkeypatch):
+    """Every row once, in the order drawn, however many batches a gathering holds."""
+    rows = DenseRows(torch.arange(1000.0).reshape(250, 4), torch.device("cpu"))
+
+    def batches(cells):
+        monkeypatch.setattr(rows_module, "BLOCK_CELLS", cells)
+        generator = torch.Generator().manual_seed(0)
+        return [batch for batch, _ in Batches(rows, batch_size, generator)]
+
+    together, alone = batches(2**20), batches(4)
+    assert [len(b) for b in together] == [len(b) for b in alone]
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+    assert torch.equal(torch.cat(together).sort(0).values, rows.tensor)
