@@ -27,7 +27,7 @@ def names():
     """Return what the pages take for granted, small and quick."""
     X, y = load_digits(return_X_y=True)
     X, y = X[:200], y[:200]
-    quick = partial(AutoencoderTransformer, max_iter=2, random_state=0)
+    quick = partial(AutoencoderTransformer, max_iter=2, transform_max_iter=1, random_state=0)
     autoencoder = quick(8).fit(X)
     return {
         "np": np,

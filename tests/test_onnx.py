@@ -29,7 +29,6 @@ IMAGES = {"encoder": "conv", "image_shape": (1, 8, 8), "hidden_layer_sizes": (4,
 SETTINGS = {
     "plain codes": {"transform_max_iter": 0},
     "five steps": {"transform_max_iter": 5},
-    "no training": {"max_iter": 0},
     "pca": {"max_iter": 0, "n_components": 60},
     "random": {"init": "random"},
     "conv to dense": {**IMAGES, "decoder": "dense"},
