@@ -38,7 +38,7 @@ from sklearn_ae._training.device import (
     training_mode,
 )
 from sklearn_ae._training.net import ReconstructionNet
-from sklearn_ae._training.rows import Rows, blocks
+from sklearn_ae._training.rows import Rows, blocks, sum_of_squares
 from sklearn_ae._training.scaling import Scaling, scale_rows
 from sklearn_ae._training.stopping import KeepBest
 from sklearn_ae.modules import Autoencoder, Corrected, Transposed
@@ -346,15 +346,14 @@ def _squared_error(module: nn.Module, rows: Rows) -> float:
     total = 0.0
     with torch.inference_mode():
         for block in blocks(rows):
-            # Rows first: a sum of all cells in float64 would convert each of them.
-            total += float((module(block) - block).square().sum(1).sum(dtype=torch.float64))
+            total += sum_of_squares(module(block) - block)
     return total / (len(rows) * rows.n_columns)
 
 
 def _mean_square(rows: Rows, mean: np.ndarray) -> float:
     """Return the mean square over all cells about the mean of the columns."""
     centre = torch.from_numpy(mean.astype(np.float32)).to(rows.device)
-    total = sum(float((b - centre).square().sum(dtype=torch.float64)) for b in blocks(rows))
+    total = sum(sum_of_squares(block - centre) for block in blocks(rows))
     return total / (len(rows) * rows.n_columns)
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 from sklearn_ae._training.net import ReconstructionNet
-from sklearn_ae._training.rows import Rows, row_blocks
+from sklearn_ae._training.rows import Rows, row_blocks, sum_of_squares
 
 # Groups of validation rows whose losses are compared, to know the sampling error of their mean.
 N_GROUPS = 32
@@ -60,7 +60,7 @@ def measure_errors(net: ReconstructionNet, module: nn.Module, rows: Rows) -> Err
         for start, stop in row_blocks(len(rows), rows.n_columns):
             targets = rows.slice(start, stop)
             rebuilt = module(targets)
-            square += float((rebuilt - targets).square().sum(dtype=torch.float64))
+            square += sum_of_squares(rebuilt - targets)
             inside = np.unique(np.r_[start, edges[(start < edges) & (edges < stop)], stop]) - start
             losses = [
                 net.criterion_(rebuilt[a:b], targets[a:b]) for a, b in pairwise(inside.tolist())

@@ -77,6 +77,18 @@ def _product(a: np.ndarray, b: np.ndarray, combine: Any) -> np.ndarray:
     )
 
 
+def _transposed_sizes(
+    inputs: list[int], kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]
+) -> list[int]:
+    """Return how far a transposed convolution reaches, without padding of its output."""
+    return [
+        (size - 1) * step - 2 * pad + spread * (width - 1) + 1
+        for size, width, step, pad, spread in zip(
+            inputs, kernel, stride, padding, dilation, strict=True
+        )
+    ]
+
+
 def convolution(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -90,14 +102,16 @@ def convolution(
 ) -> torch.Tensor:
     """Return a convolution, transposed or not: cells gathered, and a product of matrices."""
     inputs, kernel = list(x.shape[2:]), list(weight.shape[2:])
-    outputs = [
-        (size - 1) * step - 2 * pad + spread * (width - 1) + 1 + extra
-        if transposed
-        else (size + 2 * pad - spread * (width - 1) - 1) // step + 1
-        for size, step, pad, spread, width, extra in zip(
-            inputs, stride, padding, dilation, kernel, output_padding, strict=True
-        )
-    ]
+    if transposed:
+        outputs = _transposed_sizes(inputs, kernel, stride, padding, dilation)
+        outputs = [size + extra for size, extra in zip(outputs, output_padding, strict=True)]
+    else:
+        outputs = [
+            (size + 2 * pad - spread * (width - 1) - 1) // step + 1
+            for size, width, step, pad, spread in zip(
+                inputs, kernel, stride, padding, dilation, strict=True
+            )
+        ]
     index = _reached(inputs, outputs, kernel, (stride, padding, dilation), transposed)
     # A zero at the end of each channel is what lies beyond the border.
     cells = functional.pad(x.flatten(2), (0, 1)).index_select(2, index.flatten())
@@ -129,12 +143,9 @@ def convolution_backward(
     """Return the gradient of a convolution's input, itself a convolution; no other is needed."""
     extra = [0] * len(stride)
     if not transposed:
-        reached = [
-            (size - 1) * step - 2 * pad + spread * (width - 1) + 1
-            for size, step, pad, spread, width in zip(
-                gradient.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True
-            )
-        ]
+        reached = _transposed_sizes(
+            list(gradient.shape[2:]), list(weight.shape[2:]), stride, padding, dilation
+        )
         extra = [size - to for size, to in zip(x.shape[2:], reached, strict=True)]
     backward = convolution(
         gradient, weight, None, stride, padding, dilation, not transposed, extra, groups

@@ -202,6 +202,11 @@ def blocks(rows: Rows) -> Iterator[torch.Tensor]:
         yield rows.slice(start, stop)
 
 
+def sum_of_squares(a: torch.Tensor) -> float:
+    """Return the sum of the squares of all cells; of a row in its dtype, of the rows in float64."""
+    return float(a.square().sum(1).sum(dtype=torch.float64))
+
+
 def self_products(a: torch.Tensor) -> torch.Tensor:
     """Return ``a.T @ a``; of many columns one triangle is computed, and the other copied."""
     n = a.shape[1]
