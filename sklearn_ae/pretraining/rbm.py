@@ -8,8 +8,8 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from sklearn_ae._rows import Batches, Rows
 from sklearn_ae._sklearn import Interval
-from sklearn_ae._training.rows import Batches, Rows
 from sklearn_ae.modules import Probabilities
 from sklearn_ae.modules.rbm import RestrictedBoltzmannMachine
 
