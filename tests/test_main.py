@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 
 import sklearn_ae
 from sklearn_ae import __main__ as command
-from sklearn_ae import _comparison
+from sklearn_ae.comparison import comparing, running
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,8 +45,8 @@ class Interrupted(Network):
 
 def use(monkeypatch, network):
     methods = {"PCA": PCA, "autoencoder": network, "denoising autoencoder": network}
-    monkeypatch.setattr(_comparison, "METHODS", methods)
-    monkeypatch.setattr(command, "AutoencoderTransformer", Network)
+    monkeypatch.setattr(comparing, "METHODS", methods)
+    monkeypatch.setattr(running, "AutoencoderTransformer", Network)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def no_work(monkeypatch):
     def compare(*args, **params):
         raise AssertionError("an error should have come before the long work")
 
-    monkeypatch.setattr(command, "compare", compare)
+    monkeypatch.setattr(running, "compare", compare)
 
 
 @pytest.fixture
@@ -187,28 +187,6 @@ def test_the_figure_is_drawn(capsys, quick, iris_csv, tmp_path, target, suffix):
     assert path.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("score_label", [None, "accuracy"])
-def test_the_figure_shows_every_number(score_label):
-    from sklearn_ae._comparison_figure import comparison_figure
-
-    rng = np.random.default_rng(0)
-    results = [
-        _comparison.Result(size, method, None, rng.random(5), rng.random(), 0.0)
-        for size in (2, 8)
-        for method in _comparison.METHODS
-    ]
-    axes = comparison_figure(results, "a table", score_label).axes
-    assert len(axes) == (1 if score_label is None else 2)
-    drawn = {line.get_label(): line.get_ydata() for line in axes[0].lines}
-    assert list(drawn) == list(_comparison.METHODS)
-    for method, y in drawn.items():
-        assert list(y) == [r.variance_explained for r in results if r.method == method]
-    for ax in axes[1:]:
-        assert [list(line.get_ydata()) for line in ax.lines] == [
-            [r.score for r in results if r.method == method] for method in drawn
-        ]
-
-
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -284,7 +262,7 @@ def test_progress_is_for_terminals_only(monkeypatch, capsys, quick, iris_csv):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     err = run(capsys, iris_csv, "--components", "2")[2]
     steps = re.findall(r"\[(\d)/3\] ([a-zA-Z ]+), 2 components", err)
-    assert steps == list(zip("123", _comparison.METHODS, strict=True))
+    assert steps == list(zip("123", comparing.METHODS, strict=True))
     assert "\n" not in err
     assert err.endswith("\r\033[K")
 

@@ -1,7 +1,4 @@
-"""The figure of a comparison: variance explained, and score on the codes, against size.
-
-A leaf: only the command line imports it, and matplotlib with it.
-"""
+"""The figure of a comparison: variance explained, and score on the codes, against size."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from sklearn_ae._comparison import Result
+from sklearn_ae.comparison.comparing import Result
 from sklearn_ae.displays._style import STYLES
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_ae._tables import MAX_CATEGORIES, InputError, digits_table, read_table
+from sklearn_ae.comparison.tables import MAX_CATEGORIES, InputError, digits_table, read_table
 
 
 @pytest.fixture

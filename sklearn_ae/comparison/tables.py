@@ -1,7 +1,4 @@
-"""Tables for the command line: a CSV or Parquet file, or the bundled digits.
-
-A leaf: only the command line imports it, and pandas is imported when a file is read.
-"""
+"""A CSV or Parquet file, or the bundled digits. Pandas is imported when a file is read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A comparison in words and aligned columns.
-
-A leaf: only the command line imports it.
-"""
+"""A comparison in words and aligned columns."""
 
 from __future__ import annotations
 
@@ -9,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sklearn_ae._comparison import METHODS, Result, Split, Verdict
-from sklearn_ae._tables import Table
+from sklearn_ae.comparison.comparing import METHODS, Result, Split
+from sklearn_ae.comparison.judging import Verdict
+from sklearn_ae.comparison.tables import Table
 
 
 def setting_text(table: Table, split: Split, *, scaling: bool) -> str:

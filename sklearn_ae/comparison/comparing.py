@@ -1,7 +1,4 @@
-"""PCA and the autoencoders on one table: the comparison, without input or output.
-
-A leaf: only the command line imports it.
-"""
+"""PCA and the autoencoders on one table: held-out rows, fits and scores."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
-from sklearn_ae._tables import MAX_CATEGORIES, InputError
+from sklearn_ae.comparison.tables import MAX_CATEGORIES, InputError
 
 METHODS = {
     "PCA": PCA,
@@ -32,10 +29,6 @@ DEFAULT_SIZES = (2, 8, 32)
 # A numeric target with more distinct values than this is a quantity, not a set of classes.
 MAX_NUMERIC_CLASSES = 20
 MIN_ROWS = 20
-# Differences below this share of the error that PCA leaves are no reason to choose a network.
-NEGLIGIBLE = 0.01
-# Where PCA leaves nothing, the rounding of float32 is no reason against a network either.
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -99,35 +92,6 @@ class Result:
     def variance_explained(self) -> float:
         """Share of the held-out variance about the training mean that the codes keep."""
         return 1.0 - float(self.unexplained.mean())
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether an autoencoder is better than PCA at one size.
-
-    Parameters
-    ----------
-    answer : {"yes", "no", "tie"}
-        A tie is a difference within `margin`.
-    pca, network : Result
-        PCA, and the better of the two autoencoders.
-    difference : float
-        Variance explained by `network` beyond that of `pca`.
-    margin : float
-        Two standard errors of the difference, which is paired row by row, or what is
-        negligible next to PCA's error where that is more.
-    """
-
-    answer: str
-    pca: Result
-    network: Result
-    difference: float
-    margin: float
-
-    @property
-    def winner(self) -> Result:
-        """The network where it is better; PCA, the simpler of the two, where not."""
-        return self.network if self.answer == "yes" else self.pca
 
 
 def split_table(
@@ -322,29 +286,3 @@ def _score_codes(codes_train: np.ndarray, codes_test: np.ndarray, split: Split) 
         return float(r2_score(split.y_test, predicted))
     # Not `accuracy_score`, which warns where few held-out rows share a class.
     return float(np.mean(predicted == split.y_test))
-
-
-def judge(results: Sequence[Result]) -> list[Verdict]:
-    """Return the verdict at each size.
-
-    Parameters
-    ----------
-    results : sequence of Result
-        All methods at some sizes, as `compare` yields them.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-        One for each size, in the order of the results.
-    """
-    verdicts = []
-    for n_components in dict.fromkeys(result.n_components for result in results):
-        pca, *networks = (r for r in results if r.n_components == n_components)
-        network = max(networks, key=lambda result: result.variance_explained)
-        gains = pca.unexplained - network.unexplained
-        difference = float(gains.mean())
-        standard_error = float(gains.std(ddof=1)) / np.sqrt(len(gains))
-        margin = max(2 * standard_error, NEGLIGIBLE * float(pca.unexplained.mean()), ROUNDING)
-        answer = "tie" if abs(difference) <= margin else "yes" if difference > 0 else "no"
-        verdicts.append(Verdict(answer, pca, network, difference, margin))
-    return verdicts
