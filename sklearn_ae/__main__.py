@@ -27,14 +27,17 @@ score: with --target, a simple model is fitted on the training codes and scored 
   ones: LogisticRegression (accuracy) where the target is text or at most {MAX_NUMERIC_CLASSES}
   distinct whole numbers, Ridge (R2) otherwise.
 fit seconds: on one thread, where the device is the CPU; PCA takes as many as it likes.
-verdict: the better of the two autoencoders against PCA. A tie is a difference of less than two
-  standard errors (paired over the held-out rows) or less than 1 % of the error PCA leaves.
+verdict: the better of the two autoencoders against PCA, judged by the score with --target, by
+  variance explained without. (--drop the target to judge by variance, yet not compress it.) A tie
+  is a difference of less than two standard errors (paired over the held-out rows) or less than 1 %
+  of the error PCA leaves; it goes to PCA, the simpler.
 --save: at the largest size compared, the better autoencoder if the verdict there is yes,
   otherwise PCA. Encoding and reducer are one pipeline, fitted on the training rows, exactly as
   scored; load it with joblib.load, and fit it again on all rows if you prefer.
 
 examples:
   sklearn-ae
+  sklearn-ae --target digit
   sklearn-ae data.csv --target label --components 2 8 32 --figure comparison.png
   sklearn-ae data.parquet --drop id --components 16 --save reducer.joblib"""
 
@@ -64,7 +67,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "table", nargs="?", type=Path, help=".csv, .tsv (also .gz) or .parquet, with column names"
     )
-    parser.add_argument("--target", metavar="COLUMN", help="column to predict from the codes")
+    parser.add_argument(
+        "--target",
+        metavar="COLUMN",
+        help="column to predict from the codes, which decides the verdict",
+    )
     parser.add_argument(
         "--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out, such as ids"
     )

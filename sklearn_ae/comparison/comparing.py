@@ -12,7 +12,6 @@ from sklearn.base import TransformerMixin
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -75,8 +74,10 @@ class Result:
     unexplained : ndarray of shape (n_held_out,)
         Squared error of each held-out row, in units of the mean squared distance of the
         held-out rows from the training mean.
-    score : float or None
-        Accuracy or R2 of a simple model on the codes.
+    unpredicted : ndarray of shape (n_held_out,) or None
+        What a simple model on the codes misses of each held-out target: 1 where the class is
+        wrong; its squared error in units of the mean squared distance of the held-out targets
+        from their mean. None without a target.
     fit_seconds : float
         Time of `reducer.fit`.
     """
@@ -85,13 +86,18 @@ class Result:
     method: str
     reducer: TransformerMixin
     unexplained: np.ndarray
-    score: float | None
+    unpredicted: np.ndarray | None
     fit_seconds: float
 
     @property
     def variance_explained(self) -> float:
         """Share of the held-out variance about the training mean that the codes keep."""
         return 1.0 - float(self.unexplained.mean())
+
+    @property
+    def score(self) -> float | None:
+        """Accuracy or R2 of a simple model on the codes; None without a target."""
+        return None if self.unpredicted is None else 1.0 - float(self.unpredicted.mean())
 
 
 def split_table(
@@ -143,6 +149,11 @@ def split_table(
         y_train, y_test = y[train], y[test]
         if score_name == "accuracy":
             _check_classes(y_train)
+        elif not np.ptp(y_test):
+            raise InputError(
+                f"the target is {y_test[0]} in every held-out row, where R2 is not defined; raise "
+                "--test-size"
+            )
     columns = _columns_encoder(X, scaling)
     take = (lambda rows: X.iloc[rows]) if hasattr(X, "iloc") else (lambda rows: X[rows])
     X_train = columns.fit_transform(take(train))
@@ -270,19 +281,20 @@ def compare(
             codes = reducer.transform(split.X_test)
             errors = split.X_test - reducer.inverse_transform(codes)
             unexplained = (errors**2).sum(axis=1) / mean_square
-            score = _score_codes(reducer.transform(split.X_train), codes, split)
-            yield Result(n_components, method, reducer, unexplained, score, fit_seconds)
+            unpredicted = _predict_from_codes(reducer.transform(split.X_train), codes, split)
+            yield Result(n_components, method, reducer, unexplained, unpredicted, fit_seconds)
 
 
-def _score_codes(codes_train: np.ndarray, codes_test: np.ndarray, split: Split) -> float | None:
-    """Score a simple model on the held-out codes."""
-    if split.score_name is None:
+def _predict_from_codes(
+    codes_train: np.ndarray, codes_test: np.ndarray, split: Split
+) -> np.ndarray | None:
+    """Return what a simple model on the codes misses of each held-out target."""
+    if split.y_train is None or split.y_test is None:
         return None
     # As many iterations as it takes: on a few standardised codes they are cheap.
     model = LogisticRegression(max_iter=10_000) if split.score_name == "accuracy" else Ridge()
     pipeline = make_pipeline(StandardScaler(), model).fit(codes_train, split.y_train)
     predicted = pipeline.predict(codes_test)
     if split.score_name == "R2":
-        return float(r2_score(split.y_test, predicted))
-    # Not `accuracy_score`, which warns where few held-out rows share a class.
-    return float(np.mean(predicted == split.y_test))
+        return (predicted - split.y_test) ** 2 / np.var(split.y_test)
+    return (predicted != split.y_test).astype(float)

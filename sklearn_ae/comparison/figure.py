@@ -8,42 +8,54 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from sklearn_ae.comparison.comparing import Result
+from sklearn_ae.comparison.judging import Verdict
 from sklearn_ae.displays._style import STYLES
 
 
-def comparison_figure(results: Sequence[Result], title: str, score_label: str | None) -> Figure:
-    """Draw the results; one panel, or two where the codes were scored.
+def comparison_figure(
+    results: Sequence[Result], verdicts: Sequence[Verdict], title: str, score_label: str | None
+) -> Figure:
+    """Draw the results; the first panel is what methods are judged by.
 
     Parameters
     ----------
     results : sequence of Result
         All methods at some sizes.
+    verdicts : sequence of Verdict
+        One for each size.
     title : str
         What was compared.
     score_label : str or None
-        Label of the second panel's axis; None for no second panel.
+        Label of the score's axis; None for no such panel.
 
     Returns
     -------
     figure : Figure
         Free of pyplot: no window, no global state.
     """
-    n_panels = 1 if score_label is None else 2
-    figure = Figure(figsize=(1.0 + 4.2 * n_panels, 4.2), layout="constrained")
-    axes = figure.subplots(1, n_panels, squeeze=False)[0]
-    sizes = sorted({result.n_components for result in results})
-    for method, style in STYLES.items():
-        rows = [result for result in results if result.method == method]
-        x = [row.n_components for row in rows]
-        axes[0].plot(x, [row.variance_explained for row in rows], label=method, **style)
-        if score_label is not None:
-            axes[1].plot(x, [row.score for row in rows], **style)
-    axes[0].legend()
-    axes[0].set_ylabel("held-out variance explained")
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    panels = [("variance_explained", "held-out variance explained")]
     if score_label is not None:
-        axes[1].set_ylabel(score_label)
-    for ax in axes:
+        panels.insert(0, ("score", score_label))
+    figure = Figure(figsize=(1.0 + 4.2 * len(panels), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    sizes = sorted({result.n_components for result in results})
+    for ax, (name, label) in zip(axes, panels, strict=True):
+        for method, style in STYLES.items():
+            rows = [result for result in results if result.method == method]
+            x = [row.n_components for row in rows]
+            ax.plot(x, [getattr(row, name) for row in rows], label=method, **style)
+        winners = [verdict.winner for verdict in verdicts]
+        ax.scatter(
+            [winner.n_components for winner in winners],
+            [getattr(winner, name) for winner in winners],
+            s=150,
+            facecolors="none",
+            edgecolors="black",
+            label="recommended",
+        )
+        if name == "variance_explained":
+            ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        ax.set_ylabel(label)
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_locator(FixedLocator(sizes))
         ax.xaxis.set_minor_locator(NullLocator())
@@ -51,5 +63,6 @@ def comparison_figure(results: Sequence[Result], title: str, score_label: str | 
         ax.set_xlabel("components")
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
+    axes[0].legend()
     figure.suptitle(title)
     return figure

@@ -24,8 +24,8 @@ from sklearn_ae.comparison.comparing import (
     compare,
     split_table,
 )
-from sklearn_ae.comparison.judging import judge
-from sklearn_ae.comparison.tables import InputError, Table, digits_table, read_table
+from sklearn_ae.comparison.judging import Verdict, judge
+from sklearn_ae.comparison.tables import DIGIT, InputError, Table, digits_table, read_table
 from sklearn_ae.comparison.text import results_text, setting_text, verdicts_text
 
 
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
     print(results_text(results, split.score_name), end="\n\n")
     print(verdicts_text(verdicts, split.score_name))
     if args.figure is not None:
-        _draw(args.figure, results, table, split)
+        _draw(args.figure, results, verdicts, table, split)
     if args.save is not None:
         _save(args.save, verdicts[-1].winner, split)
 
@@ -119,10 +119,13 @@ def _load(args: argparse.Namespace) -> tuple[Table, bool]:
     """Return the table, and whether its columns are to be scaled."""
     if args.table is not None:
         return read_table(args.table, args.target, args.drop), not args.no_scaling
-    if args.target is not None or args.drop:
-        raise InputError("--target and --drop name columns of a table; give its path first")
+    if args.drop or args.target not in (None, DIGIT):
+        raise InputError(
+            "--target and --drop name columns of a table; give its path first (the one target of "
+            f"scikit-learn's digits is {DIGIT})"
+        )
     # Pixels share a unit. Standardised, the corners that hardly ever hold ink outweigh the rest.
-    return digits_table(), False
+    return digits_table(args.target), False
 
 
 def _check_output(path: Path | None, option: str) -> None:
@@ -165,12 +168,18 @@ def _check_device(device: str) -> None:
         raise InputError(f"--device {device} does not work here: {reason}") from None
 
 
-def _draw(path: Path, results: Sequence[Result], table: Table, split: Split) -> None:
+def _draw(
+    path: Path,
+    results: Sequence[Result],
+    verdicts: Sequence[Verdict],
+    table: Table,
+    split: Split,
+) -> None:
     """Write the figure."""
     from sklearn_ae.comparison.figure import comparison_figure
 
-    label = None if split.score_name is None else f"held-out {split.score_name} on the codes"
-    figure = comparison_figure(results, table.name, label)
+    label = None if split.score_name is None else f"held-out {split.score_name}, {table.target!r}"
+    figure = comparison_figure(results, verdicts, table.name, label)
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

@@ -35,14 +35,24 @@ def setting_text(table: Table, split: Split, *, scaling: bool) -> str:
         f"{len(split.X_train):,} rows to fit, {len(split.X_test):,} held out; columns "
         + ("standardised" if scaling else "centred, not scaled"),
     ]
-    if split.score_name == "accuracy":
-        n_classes = len(np.unique(np.concatenate([split.y_train, split.y_test])))
-        lines.append(
-            f"accuracy: LogisticRegression on the codes, {table.target!r} ({n_classes} classes)"
-        )
-    elif split.score_name == "R2":
-        lines.append(f"R2: Ridge on the codes, {table.target!r}")
+    if split.y_train is not None and split.y_test is not None:
+        lines.append(_score_text(table.target, split.score_name, split.y_train, split.y_test))
     return "\n".join(lines)
+
+
+def _score_text(
+    target: str | None, score_name: str | None, y_train: np.ndarray, y_test: np.ndarray
+) -> str:
+    """Say how codes are scored, and what a guess without them scores."""
+    if score_name == "R2":
+        return f"R2: Ridge on the codes, {target!r} (always the mean: 0)"
+    classes, counts = np.unique(y_train, return_counts=True)
+    n_classes = len(np.union1d(classes, y_test))
+    guess = np.mean(y_test == classes[counts.argmax()])
+    return (
+        f"accuracy: LogisticRegression on the codes, {target!r} ({n_classes} classes; always the "
+        f"most frequent: {guess:.3f})"
+    )
 
 
 def results_text(results: Sequence[Result], score_name: str | None) -> str:
@@ -87,31 +97,55 @@ def verdicts_text(verdicts: Sequence[Verdict], score_name: str | None) -> str:
     Returns
     -------
     text : str
-        The question, two lines for each size, and how to read them.
+        The question, two lines for each size, what to take, and how to read them.
     """
     n_test = len(verdicts[0].pca.unexplained)
+    judged_by = "variance explained" if score_name is None else f"{score_name} on the codes"
     return "\n".join(
         [
-            "Is an autoencoder better than PCA here?",
+            f"Is an autoencoder better than PCA here, by {judged_by}?",
             *(f"  {_sentence(verdict, score_name)}" for verdict in verdicts),
+            _recommendation(verdicts),
             f"(+/-: two standard errors over the {n_test:,} held-out rows, or 1 % of PCA's error "
-            "if that is more;\na difference within it is a tie)",
+            "if that is more;\na difference within it is a tie, which goes to PCA, the simpler)",
         ]
     )
 
 
 def _sentence(verdict: Verdict, score_name: str | None) -> str:
-    """Say one verdict in words."""
+    """Say one verdict in words: first what it was judged by."""
     pca, network = verdict.pca, verdict.network
-    # Adding zero takes the sign off what rounds to -0.
-    points = round(100 * verdict.difference, 2) + 0
-    plural = "s" * (pca.n_components != 1)
-    sentence = (
-        f"{verdict.answer}: at {pca.n_components} component{plural} the {network.method} explains "
-        f"{100 * network.variance_explained:.2f} % of held-out variance, PCA "
-        f"{100 * pca.variance_explained:.2f} %\n"
-        f"       ({points:+.2f} +/- {100 * verdict.margin:.2f} points)"
+    start = f"{verdict.answer}: at {_components([pca.n_components])}"
+    explained = [f"{100 * result.variance_explained:.2f} %" for result in (network, pca)]
+    if score_name is None:
+        return (
+            f"{start} the {network.method} explains {explained[0]} of held-out variance,\n"
+            f"       PCA {explained[1]} ({_signed(100 * verdict.difference, 2)} +/- "
+            f"{100 * verdict.margin:.2f} points)"
+        )
+    return (
+        f"{start} {score_name} is {network.score:.3f} on the {network.method}'s codes, "
+        f"{pca.score:.3f} on PCA's\n       ({_signed(verdict.difference, 3)} +/- "
+        f"{verdict.margin:.3f}); held-out variance explained {explained[0]}, PCA {explained[1]}"
     )
-    if score_name is not None:
-        sentence += f"; {score_name} on the codes {network.score:.3f}, PCA {pca.score:.3f}"
-    return sentence
+
+
+def _recommendation(verdicts: Sequence[Verdict]) -> str:
+    """Say what to take at which sizes."""
+    sizes: dict[str, list[int]] = {}
+    for verdict in verdicts:
+        name = "PCA" if verdict.winner is verdict.pca else f"the {verdict.winner.method}"
+        sizes.setdefault(name, []).append(verdict.pca.n_components)
+    return f"Take {', '.join(f'{name} at {_components(at)}' for name, at in sizes.items())}."
+
+
+def _components(sizes: Sequence[int]) -> str:
+    """Write ``1 component``, ``2, 8 and 32 components``."""
+    *some, last = map(str, sizes)
+    listed = f"{', '.join(some)} and {last}" if some else last
+    return f"{listed} component{'s' * (listed != '1')}"
+
+
+def _signed(value: float, digits: int) -> str:
+    """Write a difference with its sign, but for what rounds to -0."""
+    return f"{round(value, digits) + 0:+.{digits}f}"

@@ -2,7 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae.comparison import comparing
 from sklearn_ae.comparison.comparing import choose_sizes, compare, split_table
@@ -99,6 +102,7 @@ def test_target_decides_how_codes_are_scored(methods, y, score_name):
             {"random_state": 1},
             "only one class is left",
         ),
+        (np.eye(40), (np.arange(40) == 39) / 2, {}, "0.0 in every held-out row"),
         (np.eye(40), None, {"test_size": 0.01}, "fewer than two rows"),
         (np.eye(40), None, {"test_size": 0.99}, "fewer than two rows"),
     ],
@@ -142,6 +146,22 @@ def test_score_is_of_held_out_codes(methods):
     chance, learnt = (next(compare(split_table(X, y), [6])).score for y in (noise, signal))
     assert chance < 0.7 < 0.9 < learnt
     assert next(compare(split_table(X, X[:, 0]), [6])).score > 0.99
+
+
+@pytest.mark.parametrize("score_name", ["accuracy", "R2"])
+def test_score_is_that_of_sklearn(methods, score_name):
+    X = np.random.default_rng(0).normal(size=(200, 6))
+    y = X @ np.arange(6.0) + np.random.default_rng(1).normal(size=200)
+    model, metric = Ridge(), r2_score
+    if score_name == "accuracy":
+        y, model, metric = np.where(y > 1, "more", "less"), LogisticRegression(), accuracy_score
+    split = split_table(X, y)
+    result = next(compare(split, [3]))
+    assert split.score_name == score_name
+    assert result.unpredicted.shape == (50,)
+    train, test = map(result.reducer.transform, (split.X_train, split.X_test))
+    predicted = make_pipeline(StandardScaler(), model).fit(train, split.y_train).predict(test)
+    assert result.score == pytest.approx(metric(split.y_test, predicted))
 
 
 def test_every_method_is_fitted_at_every_size_with_its_parameters(iris, methods):
