@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -157,36 +155,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        Exit status: 0, or 2 after an error that the user can mend.
+        Exit status: 0, 2 after an error that the user can mend, or 130 after Ctrl-C.
     """
     parser = build_parser()
     args = parser.parse_args(argv)
-    with _interrupt_exits():
-        try:
-            run(args)
-        except InputError as error:
-            print(f"{parser.prog}: error: {error}", file=sys.stderr)
-            return 2
-    return 0
-
-
-@contextmanager
-def _interrupt_exits() -> Iterator[None]:
-    """End the whole run at Ctrl-C, not just the training that it falls into.
-
-    skorch takes KeyboardInterrupt for a wish to end training early, and goes on.
-    """
-
-    def leave(signum: int, frame: object) -> NoReturn:
-        start = "\n" if sys.stderr.isatty() else ""
-        print(f"{start}sklearn-ae: interrupted", file=sys.stderr)
-        raise SystemExit(130)
-
-    before = signal.signal(signal.SIGINT, leave)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        run(args)
+    except InputError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        # On a terminal the line of progress stands there, unfinished.
+        start = "\n" if sys.stderr.isatty() else ""
+        print(f"{start}{parser.prog}: interrupted", file=sys.stderr)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import sklearn_ae
 from sklearn_ae import __main__ as command
@@ -29,17 +30,6 @@ class Network(PCA):
 
     def fit(self, X, y=None):
         self.n_components = min(self.n_components + 1, X.shape[1])
-        return super().fit(X)
-
-
-class Interrupted(Network):
-    """Takes Ctrl-C while it trains, and swallows it as skorch does."""
-
-    def fit(self, X, y=None):
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            pass
         return super().fit(X)
 
 
@@ -246,13 +236,35 @@ def test_checking_an_output_leaves_what_is_there(capsys, quick, iris_csv, tmp_pa
     assert path.read_bytes() == b"old"
 
 
-def test_interrupt_ends_the_run_even_within_training(monkeypatch, capsys, iris_csv):
+@pytest.mark.parametrize(("terminal", "start"), [(False, ""), (True, "\n")])
+def test_interrupt_is_said_on_a_line_of_its_own(monkeypatch, capsys, iris_csv, terminal, start):
+    class Interrupted(Network):
+        def fit(self, X, y=None):
+            signal.raise_signal(signal.SIGINT)
+
     use(monkeypatch, Interrupted)
-    before = signal.getsignal(signal.SIGINT)
-    status, _, err = run(capsys, iris_csv)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    status, _, err = run(capsys, iris_csv, "--components", "2")
     assert status == 130
-    assert err.splitlines()[-1] == "sklearn-ae: interrupted"
-    assert signal.getsignal(signal.SIGINT) is before
+    assert err.endswith(f"{start}sklearn-ae: interrupted\n")
+    assert err.count("\n") == (2 if terminal else 1)
+
+
+def test_interrupt_ends_the_run_even_within_training(capsys, iris_csv):
+    """It is not taken for a wish to end this training early and go on with the next."""
+
+    def interrupt_once(*args):
+        hook.remove()
+        signal.raise_signal(signal.SIGINT)
+
+    hook = register_optimizer_step_pre_hook(interrupt_once)
+    try:
+        status, out, err = run(capsys, iris_csv, "--components", "2", "--max-iter", "1")
+    finally:
+        hook.remove()
+    assert status == 130
+    assert err == "sklearn-ae: interrupted\n"
+    assert "components  method" not in out
 
 
 def test_torch_gets_its_threads_back(capsys, quick, iris_csv):
