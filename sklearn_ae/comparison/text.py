@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from sklearn_ae.comparison.comparing import METHODS, Result, Split
 from sklearn_ae.comparison.judging import Verdict
 from sklearn_ae.comparison.tables import Table
+
+MAX_WIDTH = 100
 
 
 def setting_text(table: Table, split: Split, *, scaling: bool) -> str:
@@ -136,7 +139,8 @@ def _recommendation(verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         name = "PCA" if verdict.winner is verdict.pca else f"the {verdict.winner.method}"
         sizes.setdefault(name, []).append(verdict.pca.n_components)
-    return f"Take {', '.join(f'{name} at {_components(at)}' for name, at in sizes.items())}."
+    taken = ", ".join(f"{name} at {_components(at)}" for name, at in sizes.items())
+    return textwrap.fill(f"Take {taken}.", MAX_WIDTH)
 
 
 def _components(sizes: Sequence[int]) -> str:
