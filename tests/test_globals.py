@@ -71,7 +71,6 @@ CONFIGURATIONS = {
     "defaults": (AutoencoderTransformer, {}),
     "early stopping": (AutoencoderTransformer, {"early_stopping": True}),
     "random start": (AutoencoderTransformer, {"init": "random"}),
-    "no shuffling": (AutoencoderTransformer, {"shuffle": False}),
     "closed form": (AutoencoderTransformer, {"max_iter": 0}),
     "sgd": (AutoencoderTransformer, {"optimizer": "sgd"}),
     **{

@@ -75,7 +75,7 @@ def measure_errors(
     return Errors(
         torch.cat(codes),
         groups / np.diff(edges),
-        groups.sum() / len(rows),
+        float(groups.sum()) / len(rows),
         square / (len(rows) * rows.n_columns),
     )
 

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae._training.scaling import scale_rows
+from sklearn_ae._rows import scaled_rows, sum_up
 from sklearn_ae.modules import Autoencoder, Probabilities, dense, transposed
 from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 from sklearn_ae.pretraining.layers import pretrain
@@ -34,7 +34,8 @@ def make(pretraining, **params):
 
 
 def build(hidden=(32, 16), *, binary=False, tied=False):
-    rows, scaling = scale_rows(X, np.arange(len(X)), CPU)
+    scaling = sum_up(X, torch.float64, CPU).scaling()
+    rows = scaled_rows(X, np.arange(len(X)), scaling, CPU)
     draw = torch.Generator().manual_seed(0)
     encoder = dense(64, hidden, 4, nn.Sigmoid, draw)
     decoder = transposed(encoder) if tied else dense(4, hidden[::-1], 64, nn.Sigmoid, draw)
@@ -103,7 +104,7 @@ def test_it_helps(method, loss):
 
 @pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Tanh, nn.GELU])
 def test_a_layer_rebuilds_the_one_below_as_the_unrolled_network_will(activation):
-    rows, _ = scale_rows(X, np.arange(len(X)), CPU)
+    rows = scaled_rows(X, np.arange(len(X)), sum_up(X, torch.float64, CPU).scaling(), CPU)
     encoder = dense(64, (48, 40), 4, activation, torch.Generator().manual_seed(0))
     method = StackedDenoisingPretraining(corruption_level=0, max_iter=60, learning_rate=5e-3)
     first, second, _ = method.pretrain_layers(encoder, rows, None, 0)
