@@ -23,7 +23,9 @@ from sklearn_ae.modules import Autoencoder
     [
         (1.0, 0.9, True),
         (1.0, 1.0, False),
-        (1.0, 1.0 + 1e-9, False),
+        # PCA but for rounding, and a gain that is worth a network.
+        (1.0, 1 - 1e-5, False),
+        (1.0, 1 - 2e-3, True),
         (0.0, 0.0, False),
         # Clearly better on most groups, but worse in total.
         (
@@ -57,7 +59,7 @@ def test_a_gain_must_be_larger_than_its_error(n_groups):
     deviation = noise.std(ddof=1) / np.sqrt(n_groups)
     for factor, beaten in ((0.98, False), (1.02, True)):
         # Such that the relative gain is exactly this often its deviation.
-        gain = 1e-3 * (noise + factor * quantile * deviation)
+        gain = 5e-4 + 1e-3 * (noise + factor * quantile * deviation)
         ours = (1 - gain) / (1 + gain)
         assert beats_pca(errors(ours), errors(np.ones(n_groups))) is beaten
 

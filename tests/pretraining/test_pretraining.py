@@ -54,8 +54,7 @@ def linear_layers(part):
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_the_decoder_has_the_transposes(method, binary):
     network, rows, scaling = build(binary=binary)
-    loss = "binary_log_loss" if binary else "squared_error"
-    pretrain(make(method, loss=loss), network, rows, seed=0)
+    pretrain(method, network, rows, seed=0)
     up, down = linear_layers(network.encoder), linear_layers(network.decoder)[::-1]
     # The first weights are in the units of the rows: those of probabilities, for a machine.
     scale = scaling.scale if binary and isinstance(method, RBMPretraining) else 1.0
@@ -69,7 +68,7 @@ def test_the_decoder_has_the_transposes(method, binary):
 def test_tied_weights_stay_tied(method):
     network, rows, _ = build(tied=True)
     before = network.encoder[0].weight.clone()
-    pretrain(make(method, tied_weights=True), network, rows, seed=0)
+    pretrain(method, network, rows, seed=0)
     assert not torch.equal(before, network.encoder[0].weight)
     assert network.decoder[-1].weight is network.encoder[0].weight
 
@@ -78,7 +77,7 @@ def test_a_machine_in_scaled_units_is_the_machine_of_the_probabilities():
     """The first hidden layer is what the machine makes of the rows in [0, 1]."""
     method = RBMPretraining(max_iter=2)
     network, rows, _ = build(binary=True)
-    pretrain(make(method, loss="binary_log_loss"), network, rows, seed=0)
+    pretrain(method, network, rows, seed=0)
     machines = method.pretrain_layers(network.encoder, rows, network.decoder, 0)
     weight, hidden_bias, visible_bias = machines[0]
     rows_01 = torch.from_numpy(X[:5]).float()
