@@ -32,7 +32,9 @@ LAYERS = {
     "torch only": ["modules", "corruption", "losses", "_persistence", "_version"],
 }
 # The stages of a fit, in order: each knows nothing of those after it.
-STAGES = ["parts", "start", "network", "training", "closed_form", "choice", "__init__"]
+STAGES = [
+    "parts", "rows", "start", "network", "training", "errors", "closed_form", "choice", "__init__",
+]  # fmt: skip
 ORDER = list(LAYERS)
 OPTIONAL = [
     "matplotlib",

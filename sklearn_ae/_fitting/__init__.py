@@ -1,24 +1,23 @@
 """One fit, from rows to the network that is kept.
 
-`fit_network` is the whole of it, a line a stage. Each stage is a file here that knows nothing of
-those after it: parts, start, network, training, closed_form, choice.
+`_fit` is the whole of it, from top to bottom. Each stage is a file here that knows nothing of those
+after it: parts, rows, start, network, training, errors, closed_form, choice.
 """
 
 import contextlib
 import copy
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from skorch.callbacks import Callback
 
 from sklearn_ae._device import own_settings, resolve_device, seeded_globals, threads_for
-from sklearn_ae._fitting.choice import beats_pca, explained, mean_square, measure_errors
-from sklearn_ae._fitting.closed_form import is_solvable, solve_decoder, widen_features
+from sklearn_ae._fitting.choice import beats_pca
+from sklearn_ae._fitting.closed_form import solve
+from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
 from sklearn_ae._fitting.network import (
     build_network,
     build_pca,
@@ -26,25 +25,17 @@ from sklearn_ae._fitting.network import (
     count_operations,
 )
 from sklearn_ae._fitting.parts import make_parts
-from sklearn_ae._fitting.start import (
-    MANY_ROWS,
-    SMALLEST_RESIDUAL,
-    find_start,
-    principal_components,
-    sum_up_for,
-)
+from sklearn_ae._fitting.rows import split_rows
+from sklearn_ae._fitting.start import MANY_ROWS, SMALLEST_RESIDUAL, find_start, sum_up_for
 from sklearn_ae._fitting.training import prepare, train_net, without_rows
 from sklearn_ae._fitting.training.denoising import make_denoising
 from sklearn_ae._fitting.training.loss import check_loss, check_range, make_loss
 from sklearn_ae._fitting.training.net import ReconstructionNet
-from sklearn_ae._rows import Scaling, scaled_rows
+from sklearn_ae._rows import Scaling
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
 from sklearn_ae.modules import Autoencoder
 from sklearn_ae.modules.refined import refined
 from sklearn_ae.pretraining import pretrain
-
-# Where no rows are held out, this share of the rows still chooses the closed form.
-CHOOSING_SHARE = 0.1
 
 
 @dataclass
@@ -134,92 +125,65 @@ def fit_network(
 
 
 def _fit(spec, training, X, seed, device, previous, listen):
-    n_rows, n_columns = X.shape
     # What is wrong with the parameters shows before a row is read.
     generator = torch.Generator("cpu").manual_seed(seed)
-    parts = make_parts(spec, n_columns, generator)
+    parts = make_parts(spec, X.shape[1], generator)
     check_code_layer(Autoencoder(parts.encoder, parts.decoder), spec.code_layer)
-    check_loss(training.loss, n_columns)
+    check_loss(training.loss, X.shape[1])
 
-    with threads_for(n_rows * n_columns * min(n_rows, n_columns), device):
+    with threads_for(X.shape[0] * X.shape[1] * min(X.shape), device):
         sums = sum_up_for(X, spec.n_components, device)
         check_range(training.loss, sums)
         scaling = previous.scaling if previous else sums.scaling()
-        order, n_train, n_chosen = _split(n_rows, training, previous.seed if previous else seed)
-        rows = scaled_rows(X, order, scaling, device)
-        train, chosen = rows.part(0, n_train), rows.part(n_rows - n_chosen, n_rows)
-        pca = principal_components(X, sums, rows, scaling, spec.n_components, seed)
-        start = find_start(sums, train, scaling, pca) if spec.at_pca else None
-
-    criterion = make_loss(training.loss, start.residual if start else 1.0, scaling).to(device)
+        drawn = previous.seed if previous else seed
+        rows = split_rows(X, sums, scaling, training.validation_fraction, drawn, device)
+        start = find_start(rows, spec.n_components, seed)
     if previous:
         network = copy.deepcopy(previous.network).to(device)
     else:
-        network = build_network(spec, parts, scaling, start).to(device)
+        network = build_network(spec, parts, scaling, start if spec.at_pca else None).to(device)
         if spec.pretraining is not None:
-            pretrain(spec.pretraining, network, train, seed)
-    learned = rows.part(0, n_rows - n_chosen)
-    held_out = chosen if n_train < n_rows else None
-    net = prepare(
-        training, network, criterion, train, held_out,
-        training.noise
-        and make_denoising(training.noise, scaling, spec.image_shape, _generator(seed, device)),
-        generator,
-    )  # fmt: skip
+            pretrain(spec.pretraining, network, rows.train, seed)
+    unit = start.residual if spec.at_pca else 1.0
+    criterion = make_loss(training.loss, unit, scaling).to(device)
+    noise = torch.Generator(device).manual_seed(seed)
+    denoising = training.noise and make_denoising(training.noise, scaling, spec.image_shape, noise)
+    net = prepare(training, network, criterion, rows.train, rows.held_out, denoising, generator)
     fit = Fit(net, scaling)
-    if held_out is not None:
-        theirs = measure_errors(build_pca(spec, pca, scaling).to(device), held_out, criterion)
-        total = mean_square(held_out, pca.mean)
+
+    if rows.held_out is not None:
+        pca = build_pca(spec, start.pca, scaling).to(device)
+        theirs = measure_errors(pca, rows.held_out, criterion)
+        total = mean_square(rows.held_out, start.pca.mean)
         fit.pca_loss, fit.pca_score = theirs.loss, explained(theirs.square, total)
     # PCA has no hidden layers to take the codes from.
     may_fall_back = spec.at_pca and spec.code_layer is None
-    if may_fall_back and pca.residual <= SMALLEST_RESIDUAL:
-        return _fall_back(fit, spec, training, pca, "leaves only rounding errors")
+    if may_fall_back and start.pca.residual <= SMALLEST_RESIDUAL:
+        return _fall_back(fit, spec, training, start, "leaves only rounding errors")
 
     # A backward pass costs twice a forward one.
-    operations = 3 * count_operations(network, n_columns, device) * net.batch_size
-    with threads_for(operations, device):
+    with threads_for(3 * count_operations(network, X.shape[1], device) * net.batch_size, device):
         _tell_unit(spec, training)
-        keeper, fit.interrupted = train_net(
-            net, train, training, listen(functools.partial(_as_of_now, fit))
-        )
+        now = functools.partial(_as_of_now, fit)
+        keeper, fit.interrupted = train_net(net, rows.train, training, listen(now))
         fit.best_iter = keeper.kept.epoch
-        fresh = previous is None and not fit.interrupted
-        if fresh and fit.best_iter == 0:
+        solvable = previous is None and not fit.interrupted
+        if solvable and fit.best_iter == 0:
             # Training found nothing better than the start: its hidden layers are as drawn.
-            _solve(network, 0, learned, chosen, criterion, generator)
-        if fresh and training.max_iter > 0:
-            errors = _solve(network, spec.n_steps, learned, chosen, criterion)
+            solve(network, rows, criterion, 0, generator)
+        if solvable and training.max_iter > 0:
+            errors = solve(network, rows, criterion, spec.n_steps)
         else:
-            errors = measure_errors(refined(network, spec.n_steps), chosen, criterion)
+            errors = measure_errors(refined(network, spec.n_steps), rows.chosen, criterion)
         without_rows(net)
-        if held_out is None:
-            fit.loss = measure_errors(
-                refined(network, spec.n_steps), train.sample(MANY_ROWS), criterion
-            ).loss
+        if rows.held_out is None:
+            some = rows.train.sample(MANY_ROWS)
+            fit.loss = measure_errors(refined(network, spec.n_steps), some, criterion).loss
             return fit
     fit.loss, fit.score = errors.loss, explained(errors.square, total)
     if not may_fall_back or beats_pca(errors, theirs):
         return fit
-    return _fall_back(fit, spec, training, pca, "was not beaten on the held-out rows")
-
-
-def _split(n_rows, training, seed):
-    """Return an order of the rows, and how many of them train and choose.
-
-    Those that choose come last, in a random order, so that any share of them is like all. Those
-    before stay in the order in which they lie, to be read forwards: batches are drawn from them.
-    """
-    share = training.validation_fraction or CHOOSING_SHARE
-    n_chosen = min(math.ceil(share * n_rows), n_rows - 1)
-    order = np.random.default_rng(seed).permutation(n_rows)
-    order[:-n_chosen].sort()
-    n_train = n_rows if training.validation_fraction is None else n_rows - n_chosen
-    return order, n_train, n_chosen
-
-
-def _generator(seed, device):
-    return torch.Generator(device).manual_seed(seed)
+    return _fall_back(fit, spec, training, start, "was not beaten on the held-out rows")
 
 
 def _as_of_now(fit):
@@ -242,34 +206,11 @@ def _tell_unit(spec, training):
     print(f"{training.name}: losses {unit}")
 
 
-def _solve(network, n_steps, train, chosen, criterion, generator=None):
-    """Solve the decoder in closed form, where it can be and where that helps.
-
-    With a generator, on random features of the codes instead of the hidden layers. Returns the
-    errors of what is kept on the rows that choose, which are encoded once by each decoder.
-    """
-    errors = measure_errors(refined(network, n_steps), chosen, criterion)
-    if not is_solvable(network.decoder):
-        return errors
-    solved = copy.deepcopy(network)
-    decoder, encode = solved.decoder, refined(solved, n_steps).encoder
-    if generator is not None:
-        # The correction of the encoder is zero yet, and need not be computed.
-        encode = solved.encoder.linear
-        widen_features(decoder, encode, train, generator)
-    solve_decoder(decoder, encode, train, chosen, errors.codes)
-    found = measure_errors(refined(solved, n_steps), chosen, criterion)
-    if not found.loss < errors.loss:
-        return errors
-    network.decoder.load_state_dict(decoder.state_dict())
-    return found
-
-
-def _fall_back(fit, spec, training, pca, why):
+def _fall_back(fit, spec, training, start, why):
     """Keep PCA itself."""
     if training.verbose:
         print(f"{training.name}: PCA {why}; the fitted model is PCA, on all rows.")
-    module = build_pca(spec, pca, fit.scaling, torch.float64)
+    module = build_pca(spec, start.pca, fit.scaling, torch.float64)
     fit.net.module_ = module.to(fit.net.device)
     fit.is_pca, fit.loss, fit.score = True, fit.pca_loss, fit.pca_score
     without_rows(fit.net)

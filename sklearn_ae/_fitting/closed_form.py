@@ -1,5 +1,6 @@
 """The decoder's correction in closed form: random features of the codes, and ridge regression."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -7,8 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from sklearn_ae._fitting.errors import Errors, measure_errors
+from sklearn_ae._fitting.rows import FitRows
 from sklearn_ae._rows import Rows, self_products
-from sklearn_ae.modules import Corrected
+from sklearn_ae.modules import Autoencoder, Corrected
+from sklearn_ae.modules.refined import refined
 from sklearn_ae.modules.weights import drawn
 
 # Maps rows to codes.
@@ -32,9 +36,48 @@ PENALTIES = 10.0 ** np.arange(-5, 1)
 FEW_ROWS = 256
 
 
-def is_solvable(decoder: nn.Module) -> bool:
-    """Tell whether a decoder is a correction whose last layer is linear."""
-    return isinstance(decoder, Corrected) and decoder.is_solvable
+def solve(
+    network: Autoencoder,
+    rows: FitRows,
+    criterion: nn.Module,
+    n_steps: int,
+    generator: torch.Generator | None = None,
+) -> Errors:
+    """Solve the decoder in closed form, in place, where it can be and where that helps.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        Started at PCA, or not.
+    rows : FitRows
+        Those that choose say whether it helps; they are encoded once by each decoder.
+    criterion : nn.Module
+        The loss.
+    n_steps : int
+        Steps that improve the codes which the decoder is solved for.
+    generator : torch.Generator or None, default=None
+        Where the network was not trained: draws random features in place of the hidden layers.
+
+    Returns
+    -------
+    errors : Errors
+        Of what is kept, with its steps, on the rows that choose.
+    """
+    errors = measure_errors(refined(network, n_steps), rows.chosen, criterion)
+    if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
+        return errors
+    solved: Any = copy.deepcopy(network)
+    encode = refined(solved, n_steps).encoder
+    if generator is not None:
+        # The correction of the encoder is zero yet, and need not be computed.
+        encode = solved.encoder.linear
+        widen_features(solved.decoder, encode, rows.unchosen, generator)
+    solve_decoder(solved.decoder, encode, rows.unchosen, rows.chosen, errors.codes)
+    found = measure_errors(refined(solved, n_steps), rows.chosen, criterion)
+    if not found.loss < errors.loss:
+        return errors
+    network.decoder.load_state_dict(solved.decoder.state_dict())
+    return found
 
 
 @torch.no_grad()

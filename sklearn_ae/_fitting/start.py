@@ -9,7 +9,8 @@ import torch
 from scipy import linalg
 from sklearn.decomposition import PCA
 
-from sklearn_ae._rows import Rows, Scaling, SparseRows, Sums, dense, sum_of_squares, sum_up
+from sklearn_ae._fitting.rows import FitRows
+from sklearn_ae._rows import SparseRows, Sums, dense, sum_of_squares, sum_up
 from sklearn_ae._rows.sums import MANY_COLUMNS
 
 # Up to so many rows of more columns, PCA is the eigenvectors of the products of the rows.
@@ -110,42 +111,38 @@ def sum_up_for(X: Any, n_components: int, device: torch.device) -> Sums:
     return sum_up(X, torch.float64, device)
 
 
-def principal_components(
-    X: Any, sums: Sums, rows: Rows, scaling: Scaling, n_components: int, seed: int
-) -> PrincipalComponents:
-    """Compute the principal components of all rows.
+def principal_components(rows: FitRows, n_components: int, seed: int) -> PrincipalComponents:
+    """Compute the principal components of all rows, in their scaled units.
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_columns)
-        All rows, in the units of the user; few rows of many columns are read there.
-    sums : Sums
-        What they sum up to.
-    rows : Rows
-        The same rows in the units of `scaling`; many rows of many columns are read there.
-    scaling : Scaling
-        The units of the result.
+    rows : FitRows
+        They are read only where they have many columns.
     n_components : int
         May exceed what the rows have; the rest is zero.
     seed : int
         For the randomized solver.
     """
-    n_rows, n_columns = len(rows), rows.n_columns
+    sums, scaling = rows.sums, rows.scaling
+    n_rows, n_columns = len(rows.all), rows.all.n_columns
     mean = (sums.mean - scaling.shift) / scaling.scale
     n_found = min(n_components, n_columns, max(n_rows - 1, 1))
-    if isinstance(rows, SparseRows) and not sums.has_products:
-        squares, vectors = _of_sparse(rows, n_found, seed)
+    if isinstance(rows.all, SparseRows) and not sums.has_products:
+        squares, vectors = _of_sparse(rows.all, n_found, seed)
         left = sums.products(scaling.scale).sum() - squares.sum()
     elif sums.has_products and n_columns <= n_rows:
         products = sums.products(scaling.scale)
         squares, vectors = _largest(products, n_found)
         left = products.trace() - squares.sum()
     elif n_rows <= FEW_ROWS:
-        squares, vectors, left = _of_rows(_centred(X, sums, scaling), n_found)
+        squares, vectors, left = _of_rows(_centred(rows), n_found)
     else:
-        squares, vectors, left = _of_blocks(rows, mean, n_found, seed)
-    if squares[-1] < TINY_SHARE * squares[0] and n_rows * n_columns * min(X.shape) < FEW_PRODUCTS:
-        squares, vectors, left = _of_values(_centred(X, sums, scaling), n_found)
+        squares, vectors, left = _of_blocks(rows.all, mean, n_found, seed)
+    if (
+        squares[-1] < TINY_SHARE * squares[0]
+        and n_rows * n_columns * min(n_rows, n_columns) < FEW_PRODUCTS
+    ):
+        squares, vectors, left = _of_values(_centred(rows), n_found)
     components = np.zeros((n_components, n_columns))
     components[:n_found] = _with_signs(vectors.T)  # the solvers differ in them
     deviations = np.zeros(n_components)
@@ -171,8 +168,8 @@ def _largest(products: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return values[: -n - 1 : -1], vectors[:, : -n - 1 : -1]
 
 
-def _centred(X, sums, scaling):
-    return (dense(X) - sums.mean) / scaling.scale
+def _centred(rows):
+    return (dense(rows.X) - rows.sums.mean) / rows.scaling.scale
 
 
 def _of_values(centred, n):
@@ -235,20 +232,20 @@ def _of_blocks(rows, mean, n, seed):
 
 
 @torch.no_grad()
-def find_start(sums: Sums, train: Rows, scaling: Scaling, pca: PrincipalComponents) -> Start:
-    """Measure where training rows and their codes lie, of many rows at some of them.
+def find_start(rows: FitRows, n_components: int, seed: int) -> Start:
+    """Compute PCA, and measure where training rows and their codes lie, of many rows at some.
 
     Parameters
     ----------
-    sums : Sums
-        What all rows sum up to.
-    train : Rows
-        Training rows, in the units of `scaling`.
-    scaling : Scaling
-        The units.
-    pca : PrincipalComponents
-        Of all rows.
+    rows : FitRows
+        The rows.
+    n_components : int
+        Size of the codes.
+    seed : int
+        For the randomized solver of PCA.
     """
+    pca = principal_components(rows, n_components, seed)
+    train, scaling = rows.train, rows.scaling
     centre = torch.from_numpy(pca.mean.astype(np.float32)).to(train.device)
     components = torch.from_numpy(pca.components.astype(np.float32)).to(train.device)
     distances, codes = [], []
@@ -257,7 +254,9 @@ def find_start(sums: Sums, train: Rows, scaling: Scaling, pca: PrincipalComponen
         distances.append(torch.linalg.vector_norm(away, dim=1).cpu())
         codes.append((away @ components.T).cpu())
     middle, radius = ordinary_codes(torch.cat(codes).numpy())
-    row_bounds = tuple((edge - scaling.shift) / scaling.scale for edge in (sums.low, sums.high))
+    row_bounds = tuple(
+        (edge - scaling.shift) / scaling.scale for edge in (rows.sums.low, rows.sums.high)
+    )
     return Start(
         pca,
         max(pca.residual, SMALLEST_RESIDUAL),

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae._fitting.choice import (
+from sklearn_ae._fitting.choice import beats_pca
+from sklearn_ae._fitting.errors import (
     N_GROUPS,
     Errors,
-    beats_pca,
     explained,
     mean_square,
     measure_errors,

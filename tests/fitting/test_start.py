@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 from sklearn_ae._fitting import start as start_module
+from sklearn_ae._fitting.rows import FitRows
 from sklearn_ae._fitting.start import (
     FEW_ROWS,
     find_start,
@@ -39,16 +40,17 @@ def make_data(shape, seed=0):
     return left * spread @ right.T * np.sqrt(shape[0]) + rng.normal(size=shape[1])
 
 
-def scaled(X, order=None, scaling=None, k=4):
-    """Return sums, rows and their units, and the rows as an array."""
+def scaled(X, scaling=None, k=4):
+    """Return rows, scaled and summed up, and the scaled rows as an array."""
     sums = sum_up_for(X, k, CPU)
     scaling = scaling or sums.scaling()
-    rows = scaled_rows(X, np.arange(X.shape[0]) if order is None else order, scaling, CPU)
-    return (X, sums, rows, scaling), rows.slice(0, len(rows)).double().numpy()
+    rows = scaled_rows(X, np.arange(X.shape[0]), scaling, CPU)
+    given = FitRows(X, sums, scaling, rows, rows, rows, rows, None)
+    return given, rows.slice(0, len(rows)).double().numpy()
 
 
 def find_pca(given, k, seed=0):
-    return principal_components(*given, k, seed)
+    return principal_components(given, k, seed)
 
 
 def missed(found, X):
@@ -84,7 +86,7 @@ def test_products_in_float32_cost_nothing_that_counts(noise, monkeypatch):
     exact = find_pca(given, 3)
     monkeypatch.setattr(start_module, "MANY_PRODUCTS", 0)
     given, _ = scaled(data + 10, k=3)
-    assert given[1].dtype == (torch.float32 if noise >= 0.1 else torch.float64)
+    assert given.sums.dtype == (torch.float32 if noise >= 0.1 else torch.float64)
     found = find_pca(given, 3)
     assert missed(found, X) <= missed(exact, X) * (1 + 1e-5) + 1e-7
     np.testing.assert_allclose(found.deviations, exact.deviations, rtol=1e-4)
@@ -99,7 +101,7 @@ def test_wide_rows_are_read_in_blocks(kept, monkeypatch):
     rng = np.random.default_rng(0)
     data = rng.normal(size=(FEW_ROWS + 30, FEW_ROWS + 20)) * 0.97 ** np.arange(FEW_ROWS + 20)
     given, X = scaled(data)
-    assert isinstance(given[2], ScaledRows) != kept
+    assert isinstance(given.all, ScaledRows) != kept
     found = find_pca(given, 5)
     assert missed(found, X) <= 1.001 * missed(PCAOf(X, 5), X)
     assert found.residual == pytest.approx(missed(found, X), rel=1e-4)
@@ -197,7 +199,7 @@ def test_in_the_units_of_other_rows(container, offset):
 def test_pca_is_exact():
     """To the last digits that float64 gives."""
     given, _ = scaled(make_data((200, 10)) * 100)
-    X = (make_data((200, 10)) * 100 - given[3].shift) / given[3].scale
+    X = (make_data((200, 10)) * 100 - given.scaling.shift) / given.scaling.scale
     found, pca = find_pca(given, 4), PCA(4, svd_solver="full").fit(X)
     np.testing.assert_allclose(found.components, pca.components_, atol=1e-10)
 
@@ -207,9 +209,9 @@ def test_ordinary_rows_and_codes(n_rows):
     """Ordinary is up to twice as far out as ten training rows lie, or a tenth of few."""
     data = make_data((n_rows + 20, 10))
     given, X = scaled(data)
-    _, sums, rows, scaling = given
+    given.train = given.all.part(0, n_rows)
     pca = find_pca(given, 3)
-    found = find_start(sums, rows.part(0, n_rows), scaling, pca)
+    found = find_start(given, 3, 0)
     train = X[:n_rows]
     nth = -min(10, n_rows // 10)
     expected = 2 * np.sort(np.linalg.norm(train - pca.mean, axis=1))[nth]
@@ -227,12 +229,10 @@ def test_ordinary_rows_and_codes(n_rows):
 
 def test_of_many_rows_some_say_where_they_lie(monkeypatch):
     given, _ = scaled(make_data((3_000, 10)))
-    _, sums, rows, scaling = given
-    pca = find_pca(given, 3)
-    whole = find_start(sums, rows, scaling, pca)
+    whole = find_start(given, 3, 0)
     monkeypatch.setattr(start_module, "MANY_ROWS", 1_000)
-    monkeypatch.setattr(type(rows), "blocks", None)  # the sample is taken, in one piece
-    some = find_start(sums, rows, scaling, pca)
+    monkeypatch.setattr(type(given.all), "blocks", None)  # the sample is taken, in one piece
+    some = find_start(given, 3, 0)
     np.testing.assert_allclose(some.code_radius, whole.code_radius, rtol=0.3)
     assert some.row_radius == pytest.approx(whole.row_radius, rel=0.3)
 

@@ -1,0 +1,85 @@
+"""What a network misses of rows: in all, and group by group."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from sklearn_ae._rows import Rows, row_blocks, sum_of_squares
+from sklearn_ae.modules import Autoencoder
+
+# Groups of rows whose losses are compared, to know the sampling error of their mean.
+N_GROUPS = 32
+
+
+@dataclass
+class Errors:
+    """What a network misses of some rows.
+
+    Attributes
+    ----------
+    codes : Tensor of shape (n_rows, n_components)
+        The codes that the rows were rebuilt from.
+    groups : ndarray of shape (n_groups,)
+        Mean loss over each of some groups of rows, of about the same size.
+    loss : float
+        Mean loss over all rows.
+    square : float
+        Mean squared error over all cells.
+    """
+
+    codes: torch.Tensor
+    groups: np.ndarray
+    loss: float
+    square: float
+
+
+@torch.inference_mode()
+def measure_errors(
+    network: Autoencoder, rows: Rows, criterion: Callable[..., torch.Tensor]
+) -> Errors:
+    """Encode and rebuild rows, and measure what is missed of them, in one pass.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        Rebuilds rows; in evaluation mode.
+    rows : Rows
+        At least one.
+    criterion : callable
+        ``(prediction, target) -> scalar``: the loss.
+    """
+    edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int)
+    groups, square, codes = np.zeros(len(edges) - 1), 0.0, []
+    for start, stop in row_blocks(len(rows), rows.n_columns):
+        targets = rows.slice(start, stop)
+        codes.append(network.encoder(targets))
+        rebuilt = network.decoder(codes[-1])
+        square += sum_of_squares(rebuilt - targets)
+        inside = np.unique(np.r_[start, edges[(start < edges) & (edges < stop)], stop]) - start
+        losses = [criterion(rebuilt[a:b], targets[a:b]) for a, b in pairwise(inside.tolist())]
+        first = np.searchsorted(edges, start, side="right") - 1
+        sums = torch.stack(losses).cpu().double().numpy() * np.diff(inside)
+        groups[first : first + len(sums)] += sums
+    return Errors(
+        torch.cat(codes),
+        groups / np.diff(edges),
+        float(groups.sum()) / len(rows),
+        square / (len(rows) * rows.n_columns),
+    )
+
+
+def mean_square(rows: Rows, mean: np.ndarray) -> float:
+    """Return the mean square over all cells about the mean of the columns."""
+    centre = torch.from_numpy(mean.astype(np.float32)).to(rows.device)
+    total = sum(sum_of_squares(block - centre) for block in rows.blocks())
+    return total / (len(rows) * rows.n_columns)
+
+
+def explained(error: float, total: float) -> float:
+    """Return the share of variance explained; data without variance is explained by its mean."""
+    if total > 0:
+        return 1 - error / total
+    return float(error == 0)
