@@ -12,7 +12,7 @@ from torch import nn
 
 from sklearn_ae._fitting import Fit, fit_network
 from sklearn_ae._parameters import CONSTRAINTS
-from sklearn_ae._persistence import FORMAT, check_format, freeze, thaw
+from sklearn_ae._persistence import pack, unpack
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
 from sklearn_ae._training.denoising import Denoising
@@ -20,7 +20,6 @@ from sklearn_ae._training.device import resolve_device
 from sklearn_ae._training.net import restored_net
 from sklearn_ae._training.rows import dense, row_blocks
 from sklearn_ae._training.scaling import Scaling
-from sklearn_ae._version import __version__
 from sklearn_ae.modules import Autoencoder, Rescaled
 from sklearn_ae.modules.hidden import hidden_layers
 from sklearn_ae.modules.refined import refined
@@ -334,14 +333,9 @@ class BaseAutoencoder(
         if "net_" in state:
             net = state.pop("net_")
             del state["module_"], state["_coder"]
-            # Together, because they may share weights.
-            state["_saved_by"] = (FORMAT, __version__)
-            state["_frozen"] = freeze(nn.ModuleList([net.module_, net.criterion_]))
-            state["_net"] = {
-                "history": list(net.history),
-                "batch_size": net.batch_size,
-                "max_epochs": net.max_epochs,
-            }
+            rest = {name: getattr(net, name) for name in ("batch_size", "max_epochs")}
+            rest["history"] = list(net.history)
+            state = pack(self, state, [net.module_, net.criterion_], rest)
         return state
 
     def __setstate__(self, state: dict) -> None:
@@ -350,20 +344,12 @@ class BaseAutoencoder(
         Raises
         ------
         ValueError
-            If the state is damaged, or of a format that cannot be read.
+            If the state is damaged, names what is not read from a file, or is of a format that
+            cannot be read.
         """
-        state = state.copy()
-        saved_by, frozen, net = (
-            state.pop(f"_{name}", None) for name in ("saved_by", "frozen", "net")
-        )
-        super().__setstate__(state)
-        if frozen is None:
-            return
-        check_format(saved_by)
-        try:
-            device = resolve_device(self.device_)
-        except ValueError:
-            device = torch.device("cpu")
-        network, criterion = thaw(frozen, device).children()
-        self.net_ = restored_net(network, criterion, device, net)
-        self._wrap()
+        saved = unpack(type(self), state, Scaling, resolve_device)
+        super().__setstate__(saved.attributes)
+        if saved.network is not None:
+            self._scaling = saved.scaling
+            self.net_ = restored_net(saved.network, saved.loss, saved.device, saved.net)
+            self._wrap()
