@@ -10,7 +10,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed  ## compare with PCA on a bundled table, and draw demo.png
-	.venv/bin/python -m sklearn_ae --figure demo.png
+	.venv/bin/python -m sklearn_ae --target digit --figure demo.png
 
 dev: .venv/.installed  ## all that a contributor needs, and the git hook
 	.venv/bin/pre-commit install

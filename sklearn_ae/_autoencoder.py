@@ -73,8 +73,6 @@ class AutoencoderTransformer(BaseAutoencoder):
         As in torch's optimizers.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
-    shuffle : bool, default=True
-        Whether to draw a new order of the rows in each epoch.
     max_iter : int, default=100
         Most epochs. 0 does not train: with ``init="pca"`` a dense decoder, neither tied nor of
         probabilities, is solved in closed form; others stay as they were drawn or pretrained.
@@ -202,7 +200,6 @@ class AutoencoderTransformer(BaseAutoencoder):
         learning_rate_init: float = 3e-3,
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
-        shuffle: bool = True,
         max_iter: int = 100,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
@@ -230,7 +227,6 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
         self.batch_size = batch_size
-        self.shuffle = shuffle
         self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -1,6 +1,7 @@
 """What both estimators do; each of them lists its own parameters."""
 
 import copy
+import functools
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,19 +11,27 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from sklearn_ae._fitting import Fit, fit_network
-from sklearn_ae._parameters import CONSTRAINTS
+from sklearn_ae._device import nearest_device
+from sklearn_ae._fitting import Fit, Previous, fit_network
+from sklearn_ae._fitting.training.net import restored_net
+from sklearn_ae._inference import (
+    apply,
+    count_outputs,
+    in_user_units,
+    squared_errors,
+    sum_of_squares_about,
+)
+from sklearn_ae._parameters import (
+    CONSTRAINTS,
+    copy_callbacks,
+    describe_network,
+    for_columns,
+    read_parameters,
+)
 from sklearn_ae._persistence import pack, unpack
+from sklearn_ae._rows import Scaling
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
-from sklearn_ae._training.denoising import Denoising
-from sklearn_ae._training.device import resolve_device
-from sklearn_ae._training.net import restored_net
-from sklearn_ae._training.rows import dense, row_blocks
-from sklearn_ae._training.scaling import Scaling
-from sklearn_ae.modules import Autoencoder, Rescaled
-from sklearn_ae.modules.hidden import hidden_layers
-from sklearn_ae.modules.refined import refined
 
 FLOATS = [np.float64, np.float32]
 DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
@@ -37,10 +46,6 @@ class BaseAutoencoder(
     # Where scikit-learn's HTML representation links to.
     _doc_link_module = "sklearn_ae"
     _doc_link_template = DOCUMENTATION + "generated/{estimator_module}.{estimator_name}.html"
-
-    def _denoising(self, scaling: Scaling, device: torch.device, seed: int) -> Denoising | None:
-        """Make what corrupts a batch in training; None trains on clean rows."""
-        return None
 
     @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
@@ -63,26 +68,48 @@ class BaseAutoencoder(
         ------
         ValueError
             If the rows or a parameter cannot be used. The estimator stays as it was.
+        KeyboardInterrupt
+            If the training is interrupted. The estimator is fitted with the best weights so far.
         """
         task = FitTask(self)
         before = self.__dict__.copy()
         try:
-            X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=2)
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-            task.begin(X, y)
-            self._keep(fit_network(self, X, seed, self._previous(), task))
+            fit = self._fit(X, y, task)
+            self._keep(fit)
             task.end()
         except BaseException:
             self.__dict__ = before
             raise
+        if fit.interrupted:
+            raise KeyboardInterrupt(
+                f"The training of {type(self).__name__} was interrupted in epoch "
+                f"{len(self.loss_curve_) + 1}; it is fitted, with the weights of epoch "
+                f"{self.best_iter_}."
+            )
         return self
 
-    def _previous(self) -> tuple[Autoencoder, Scaling] | None:
-        """Return the network to go on from and its units, None to start anew."""
+    def _fit(self, X: Any, y: Any, task: FitTask) -> Fit:
+        """Check what is given, and fit; sets what is known before the fit."""
+        params = self.get_params(deep=False)
+        network, training = read_parameters(params, type(self).__name__)
+        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=2)
+        network = for_columns(network, training.noise, X.shape[1])
+        structure = describe_network(params, X.shape[1])
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        previous = self._previous(structure)
+        # Rows that were trained on are not held out after.
+        self._split_seed = previous.seed if previous else seed
+        self._structure = structure
+        task.begin(X, y)
+        listen = functools.partial(self._listeners, task)
+        return fit_network(network, training, X, seed, previous, listen)
+
+    def _previous(self, structure: dict) -> Previous | None:
+        """Return the fit to go on from, None to start anew."""
         if not (self.warm_start and hasattr(self, "net_")) or self.is_pca_:
             return None
         before = self._structure
-        changed = {name: now for name, now in self._describe().items() if now != before[name]}
+        changed = {name: now for name, now in structure.items() if now != before[name]}
         if changed:
             found = ", ".join(
                 f"{name}={now!r}, was {before[name]!r}" for name, now in changed.items()
@@ -91,68 +118,46 @@ class BaseAutoencoder(
                 f"warm_start=True goes on with the network of the last fit, but {found}. Set "
                 "warm_start=False to start anew."
             )
-        return self.net_.module_, self._scaling
+        return Previous(self.net_.module_, self._scaling, self._split_seed)
 
-    def _describe(self) -> dict:
-        """Return what the network is built from."""
-        names = ("n_components", "activation", "init", "encoder", "decoder", "tied_weights")
-        described = {name: getattr(self, name) for name in names}
-        for name in ("hidden_layer_sizes", "image_shape"):
-            described[name] = np.ravel(getattr(self, name)).tolist()
-        described["n_features_in_"] = self.n_features_in_
-        # What these change is the last layer of the decoder, and a head beside it.
-        described["loss"] = "binary_log_loss" if self.loss == "binary_log_loss" else "another"
-        described["corruption_loss_weight > 0"] = getattr(self, "corruption_loss_weight", 0) > 0
-        return described
+    def _listeners(self, task: FitTask, now: Any) -> list:
+        """Return what tells scikit-learn's callbacks of the epochs, and of the fit as it is now."""
+
+        def fitted() -> dict:
+            estimator = object.__new__(type(self))
+            estimator.__dict__.update(self.__dict__)
+            estimator._keep(now())
+            return estimator.__dict__
+
+        return task.epochs(fitted)
 
     def _keep(self, fit: Fit) -> None:
         """Set the fitted attributes."""
         self.net_, self._scaling = fit.net, fit.scaling
         self.n_components_, self._code_layer = self.n_components, self.code_layer
-        self._structure = self._describe()
         self._n_steps = 0 if fit.is_pca else self.transform_max_iter
         self._wrap()
-        history, keeper = fit.net.history, fit.keeper
+        history = fit.net.history
         # scikit-learn counts a closed form as one iteration.
-        self.n_iter_ = max(len(history), 1)
-        self.best_iter_ = keeper.best_epoch_ if keeper else 0
-        self.best_loss_ = keeper.best_loss_ if keeper and np.isfinite(keeper.best_loss_) else None
+        self.n_iter_, self.best_iter_ = max(len(history), 1), fit.best_iter
+        self.best_loss_, self.pca_loss_ = fit.loss, fit.pca_loss
         self.loss_curve_ = [row["train_loss"] for row in history]
         self.validation_loss_curve_ = (
             [row["valid_loss"] for row in history] if self.early_stopping else None
         )
-        self.pca_loss_ = fit.pca_loss
         self.pca_score_, self.score_, self.is_pca_ = fit.pca_score, fit.score, fit.is_pca
         self.batch_size_ = fit.net.batch_size
 
-    def _attributes_of(self, fit: Fit) -> dict:
-        """Return the attributes that this estimator would have after `fit`."""
-        fitted = object.__new__(type(self))
-        fitted.__dict__.update(self.__dict__)
-        fitted._keep(fit)
-        return fitted.__dict__
-
     def _wrap(self) -> None:
         """Set the device, and the module for rows and codes in the units of the user."""
-        device = torch.device(self.net_.device)
-        # In float32, codes would depend on the batch that a row is transformed in, and steps
-        # multiply what was rounded.
-        network = copy.deepcopy(self.net_.module_).double()
-        network, scale = refined(network, self._n_steps), self._scaling.scale
-        shift = torch.tensor(self._scaling.shift, dtype=torch.float64, device=device)
-        origin = torch.zeros((), dtype=shift.dtype, device=device)
-        self.device_ = str(device)
-        self.module_ = Autoencoder(
-            Rescaled(network.encoder, shift, scale, origin, scale),
-            Rescaled(network.decoder, origin, scale, shift, scale),
-        ).eval()
-        self._coder, self._n_features_out = self.module_.encoder, self.n_components_
+        self.device_ = str(self.net_.device)
+        self.module_, self._coder = in_user_units(
+            self.net_.module_, self._scaling, self._n_steps, self._code_layer
+        )
+        self._n_features_out = self.n_components_
         if self._code_layer is not None:
-            layer = hidden_layers(network)[self._code_layer]
-            self._coder = Rescaled(layer, shift, scale, origin, 1.0).eval()
-            row = torch.zeros(1, len(shift), dtype=shift.dtype, device=device)
-            with torch.inference_mode():
-                self._n_features_out = self._coder(row).shape[1]
+            device = torch.device(self.device_)
+            self._n_features_out = count_outputs(self._coder, len(self._scaling.shift), device)
 
     def transform(self, X: Any) -> Any:
         """Encode rows.
@@ -239,7 +244,7 @@ class BaseAutoencoder(
         X_hat : ndarray of shape (n_samples, n_features)
             What the codes keep of them.
         """
-        return self._decode(self._encode(self._check_rows(X)))
+        return self._reconstruct(self._check_rows(X))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how well each row is rebuilt: an anomaly score.
@@ -276,10 +281,8 @@ class BaseAutoencoder(
         """
         X = self._check_rows(X)
         # In units of the training data: squares of extreme values would leave float64.
-        unit, total = self._scaling.scale, 0.0
-        for start, stop in row_blocks(*X.shape):
-            rows = (dense(X[start:stop]) - self._scaling.shift) / unit
-            total += float(np.einsum("ij,ij->", rows, rows))
+        unit = self._scaling.scale
+        total = sum_of_squares_about(self._scaling.shift, X, unit)
         error = float(self._squared_errors(X, unit).sum())
         return 1 - error / total if total > 0 else float(error == 0)
 
@@ -290,30 +293,25 @@ class BaseAutoencoder(
     def _transform(self, X: Any) -> np.ndarray:
         return self._apply(self._coder, X, self._n_features_out)
 
-    def _encode(self, X: Any) -> np.ndarray:
-        return self._apply(self.module_.encoder, X, self.n_components_)
-
-    def _squared_errors(self, X: Any, unit: float) -> np.ndarray:
-        """Return the squared distance of each row to its reconstruction, in units of `unit`."""
-        errors = np.empty(X.shape[0])
-        for start, stop in row_blocks(*X.shape):
-            rows = dense(X[start:stop])
-            missed = (rows.astype(np.float64) - self._decode(self._encode(rows))) / unit
-            errors[start:stop] = np.einsum("ij,ij->i", missed, missed)
-        return errors
-
     def _decode(self, Z: np.ndarray) -> np.ndarray:
         return self._apply(self.module_.decoder, Z, self.n_features_in_)
 
+    def _reconstruct(self, X: Any) -> np.ndarray:
+        return self._apply(self.module_, X, self.n_features_in_)
+
+    def _squared_errors(self, X: Any, unit: float) -> np.ndarray:
+        return squared_errors(self.module_, X, unit, self.device_)
+
     def _apply(self, module: nn.Module, X: Any, n_outputs: int) -> np.ndarray:
-        """Run rows through a module, a block at a time."""
-        result = np.empty((X.shape[0], n_outputs), dtype=X.dtype)
-        with torch.inference_mode():
-            for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
-                # torch takes neither read-only arrays nor foreign byte orders.
-                rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
-                result[start:stop] = module(torch.from_numpy(rows).to(self.device_)).cpu().numpy()
-        return result
+        return apply(module, X, n_outputs, self.device_)
+
+    def __sklearn_clone__(self) -> "BaseAutoencoder":
+        """Return an unfitted copy; a callback that cannot be copied is shared, as in a fit."""
+        without = copy.copy(self)
+        without.callbacks = None
+        cloned = super(BaseAutoencoder, without).__sklearn_clone__()
+        cloned.callbacks = None if self.callbacks is None else copy_callbacks(self.callbacks)
+        return cloned
 
     def __sklearn_is_fitted__(self) -> bool:
         """Tell whether `fit` has been called."""
@@ -347,9 +345,10 @@ class BaseAutoencoder(
             If the state is damaged, names what is not read from a file, or is of a format that
             cannot be read.
         """
-        saved = unpack(type(self), state, Scaling, resolve_device)
+        saved = unpack(type(self), state, Scaling, nearest_device)
         super().__setstate__(saved.attributes)
         if saved.network is not None:
             self._scaling = saved.scaling
-            self.net_ = restored_net(saved.network, saved.loss, saved.device, saved.net)
+            n_columns = self.n_features_in_
+            self.net_ = restored_net(saved.network, saved.loss, saved.device, n_columns, saved.net)
             self._wrap()

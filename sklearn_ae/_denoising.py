@@ -1,7 +1,6 @@
 """The denoising autoencoder."""
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,12 +11,10 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from sklearn_ae._base import BaseAutoencoder
-from sklearn_ae._build_training import CORRUPTIONS, build_corruption, build_denoising
-from sklearn_ae._sklearn import Interval, StrOptions
-from sklearn_ae._training.denoising import Denoising
-from sklearn_ae._training.device import seeded_globals
-from sklearn_ae._training.rows import dense, row_blocks
-from sklearn_ae._training.scaling import Scaling
+from sklearn_ae._device import seeded_globals
+from sklearn_ae._fitting.training.denoising import make_corruption
+from sklearn_ae._parameters import NOISE_CONSTRAINTS, check_levels, image_size, read_noise
+from sklearn_ae._rows import dense, row_blocks
 from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 
 
@@ -100,8 +97,6 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         As in torch's optimizers.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
-    shuffle : bool, default=True
-        Whether to draw a new order of the rows in each epoch.
     max_iter : int, default=100
         Most epochs. 0 does not train: with ``init="pca"`` a dense decoder, neither tied nor of
         probabilities, is solved in closed form; others stay as they were drawn or pretrained.
@@ -205,10 +200,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoencoder._parameter_constraints,
-        "corruption": [StrOptions(set(CORRUPTIONS)), callable],
-        "corruption_level": [Interval(Real, 0, None, closed="left"), "array-like"],
-        "emphasis": [Interval(Real, 0, 1, closed="both")],
-        "corruption_loss_weight": [Interval(Real, 0, None, closed="left")],
+        **NOISE_CONSTRAINTS,
     }
 
     def __init__(
@@ -233,7 +225,6 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         learning_rate_init: float = 3e-3,
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
-        shuffle: bool = True,
         max_iter: int = 100,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
@@ -265,7 +256,6 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
         self.batch_size = batch_size
-        self.shuffle = shuffle
         self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -277,9 +267,6 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    def _denoising(self, scaling: Scaling, device: torch.device, seed: int) -> Denoising:
-        return build_denoising(self, scaling, device, torch.Generator(device).manual_seed(seed))
 
     def corrupt(self, X: Any, random_state: int | RandomState | None = None) -> np.ndarray:
         """Corrupt every row, as `corruption` and `corruption_level` say now.
@@ -316,10 +303,14 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
 
     def _corrupt(self, X: Any, random_state: Any) -> np.ndarray:
         self._validate_params()
+        noise = read_noise(self.get_params(deep=False))
+        check_levels(noise, X.shape[1])
+        shape = self.image_shape
+        image_shape = None if shape is None else image_size(shape, X.shape[1])
         shift, scale, device = self._scaling.shift, self._scaling.scale, torch.device(self.device_)
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
         generator = torch.Generator(device).manual_seed(seed)
-        corrupt = build_corruption(self, self._scaling, device)
+        corrupt = make_corruption(noise, self._scaling, image_shape, device)
         result = np.empty(X.shape, dtype=X.dtype)
         with seeded_globals(seed, device), torch.no_grad():
             for start, stop in row_blocks(*X.shape):

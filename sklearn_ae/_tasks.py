@@ -5,8 +5,6 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
-from sklearn_ae._training.stopping import StopTraining
-
 
 class FitTask:
     """A fit, as scikit-learn's callbacks see it.
@@ -46,7 +44,15 @@ class FitTask:
 
 
 class EpochTasks(Callback):
-    """Tells of each epoch, and ends the training where a callback asks for it."""
+    """Tells of each epoch.
+
+    Attributes
+    ----------
+    finished : bool
+        Whether a callback asks for the end of the training.
+    """
+
+    finished = False
 
     def __init__(self, task: FitTask, fitted: Callable[[], dict]):
         self.task = task
@@ -59,5 +65,7 @@ class EpochTasks(Callback):
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Tell that it ended."""
-        if self.epoch.call_on_fit_task_end(**self.task.told, reconstruction_attributes=self.fitted):
-            raise StopTraining
+        told = self.task.told
+        self.finished = bool(
+            self.epoch.call_on_fit_task_end(**told, reconstruction_attributes=self.fitted)
+        )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 
+KINDS = ("gaussian", "masking", "salt_and_pepper", "swap")
 # Share of the rows of a batch that are corrupted at all.
 # NOTE[DIFF]: Vincent et al. corrupt every row. A network that never sees a clean row in training is
 # not at its best on the clean rows that it will be used on.

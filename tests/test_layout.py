@@ -20,7 +20,7 @@ MAX_LINES = 400
 # From the top down: a module imports its own layer or a lower one. An entry also covers what is in
 # the folder of that name. `leaves` also has the modules that only leaves import.
 LAYERS = {
-    "leaves": ["__main__", "displays", "onnx"],
+    "leaves": ["__main__", "comparison", "displays", "onnx"],
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
@@ -134,6 +134,12 @@ def test_imports_have_no_cycle():
         TopologicalSorter({module: own_imports(module) for module in MODULES}).prepare()
     except CycleError as error:
         pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")
+
+
+def test_the_comparison_serves_the_command_line_alone():
+    inside = {module for module in MODULES if module.startswith("sklearn_ae.comparison")}
+    importers = {module for module in MODULES if own_imports(module) & inside} - inside
+    assert importers == {"sklearn_ae.__main__"}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if named_layer(m) == "torch only"])

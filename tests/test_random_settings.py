@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,5 +77,35 @@ def test_command_counts_the_ends():
         capture_output=True, text=True, check=False, cwd=SCRIPT.parents[1],
         env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
     )  # fmt: skip
-    assert "5 cases in" in run.stdout, run.stderr
-    assert run.returncode == ("PROBLEM" in run.stdout)
+    assert run.returncode == 0, run.stdout + run.stderr
+    title, *ends = run.stdout.splitlines()
+    assert title.startswith("5 cases in")
+    assert sum(int(line.split()[0]) for line in ends) == 5
+    assert "PROBLEM" not in run.stdout
+
+
+def test_command_fails_at_a_problem_and_names_its_case(monkeypatch, capsys):
+    class Broken(random_cases.AutoencoderTransformer):
+        def transform(self, X):
+            return super().transform(X) * float("nan")
+
+    def draw_case(seed):
+        if seed == 102:
+            raise OSError("no rows")
+        cls = Broken if seed == 101 else random_cases.AutoencoderTransformer
+        rows = random_settings.np.random.default_rng(0).normal(size=(20, 3))
+        return random_cases.Case(cls(1, max_iter=0, device="cpu"), rows, rows, None, [])
+
+    monkeypatch.setattr(random_settings, "draw_case", draw_case)
+    # It sets the threads of its own process, which here is that of all tests.
+    monkeypatch.setattr(random_settings.torch, "set_num_threads", lambda n_threads: None)
+    monkeypatch.setattr(sys, "argv", ["random_settings.py", "--cases", "4", "--seed", "100"])
+    assert random_settings.main() == 1
+    out = capsys.readouterr().out
+    assert re.findall(r"case (\d+): (.*)", out) == [
+        ("101", "transform: 20 values are not finite"),
+        ("102", "no rows"),
+    ]
+    assert "4 cases in" in out
+    assert re.search(r"^ +1  PROBLEM$", out, re.MULTILINE)
+    assert re.search(r"^ +1  PROBLEM \(OSError\)$", out, re.MULTILINE)

@@ -2,6 +2,6 @@
 
 from sklearn_ae._persistence.checks import check_names
 from sklearn_ae._persistence.modules import freeze, thaw
-from sklearn_ae._persistence.state import SKOPS_TYPES, nearest_device, pack, unpack
+from sklearn_ae._persistence.state import SKOPS_TYPES, pack, unpack
 
-__all__ = ["SKOPS_TYPES", "check_names", "freeze", "nearest_device", "pack", "thaw", "unpack"]
+__all__ = ["SKOPS_TYPES", "check_names", "freeze", "pack", "thaw", "unpack"]

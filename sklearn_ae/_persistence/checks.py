@@ -1,6 +1,7 @@
 """What is checked of a file before anything of it is used."""
 
 import inspect
+import re
 from numbers import Integral
 from typing import Any
 
@@ -58,15 +59,16 @@ def check_attributes(attributes: dict[str, Any]) -> None:
     ValueError, KeyError
         If one of them is missing, or something else.
     """
-    least = {"n_features_in_": 1, "n_components_": 1, "_n_steps": 0}
+    least = {"n_features_in_": 1, "n_components_": 1, "_n_steps": 0, "_split_seed": 0}
     if attributes["_code_layer"] is not None:
         least["_code_layer"] = 0
     for name, lowest in least.items():
         if not (isinstance(attributes[name], Integral) and attributes[name] >= lowest):
             raise damaged(f"its {name} is {attributes[name]!r}")
-    for name, kind in (("device_", str), ("_structure", dict)):
-        if not isinstance(attributes[name], kind):
-            raise damaged(f"its {name} is of type {type(attributes[name]).__name__}")
+    if not isinstance(attributes["_structure"], dict):
+        raise damaged(f"its _structure is {attributes['_structure']!r}")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(attributes["device_"])):
+        raise damaged(f"its device_ is {attributes['device_']!r}")
     names, shape = attributes.get("feature_names_in_"), (attributes["n_features_in_"],)
     if names is not None:
         given = isinstance(names, np.ndarray) and names.shape == shape

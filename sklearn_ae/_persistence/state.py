@@ -85,7 +85,7 @@ def pack(estimator: Any, state: dict[str, Any], modules: list[nn.Module], net: d
 
 
 def unpack(
-    cls: Any, state: Any, scaling: type, resolve_device: Callable[[str], torch.device]
+    cls: Any, state: Any, scaling: type, nearest_device: Callable[[str], torch.device]
 ) -> Saved:
     """Read what `pack` made, or the state of an estimator that is not fitted.
 
@@ -99,8 +99,8 @@ def unpack(
         Is left as it is.
     scaling : type
         A dataclass.
-    resolve_device : callable
-        ``str -> torch.device``; raises a ValueError where there is no such device.
+    nearest_device : callable
+        ``str -> torch.device``: where that of a fit is here.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def unpack(
         check_history(net)
         check_scaling(saved["scaling"], attributes["n_features_in_"])
         units = scaling(**saved["scaling"])
-        device = _find_device(attributes["device_"], resolve_device)
+        device = nearest_device(attributes["device_"])
         objects = saved["objects"]
         network, loss = thaw((saved["network"], saved["arrays"], objects), device).children()
         if saved["checksum"] != checksum(saved):
@@ -158,32 +158,6 @@ def check_format(written: Any) -> None:
             f"This autoencoder was saved by sklearn_ae {version} in format {number}; sklearn_ae "
             f"{__version__} reads format {FORMAT}. Load it with the version that saved it."
         )
-
-
-def nearest_device(saved: str) -> str:
-    """Return the device of a fit; another of CUDA where that one is not here, else the CPU.
-
-    Parameters
-    ----------
-    saved : str
-        Where the estimator was fitted.
-    """
-    try:
-        device = torch.device(saved)
-    except RuntimeError:
-        return "cpu"
-    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.type != "cuda" or n_devices == 0:
-        return "cpu"
-    index = device.index or 0
-    return f"cuda:{index if index < n_devices else 0}"
-
-
-def _find_device(saved: str, resolve_device: Callable[[str], torch.device]) -> torch.device:
-    try:
-        return resolve_device(nearest_device(saved))
-    except ValueError:  # it is there, and does not work
-        return torch.device("cpu")
 
 
 def checksum(saved: dict[str, Any]) -> int:

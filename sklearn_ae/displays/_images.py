@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_ae._build_network import image_size
+from sklearn_ae._parameters import image_size
 
 
 def check_image_shape(image_shape: Any, n_features: int) -> tuple[int, int, int]:

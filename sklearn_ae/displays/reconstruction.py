@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae._build_network import image_size
-from sklearn_ae._training.rows import dense
+from sklearn_ae._parameters import image_size
+from sklearn_ae._rows import dense
 from sklearn_ae.displays import _style as style
 from sklearn_ae.displays._images import check_image_shape, to_image, to_mosaic
 from sklearn_ae.displays._style import axes_for, bare

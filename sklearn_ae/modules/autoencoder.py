@@ -28,6 +28,24 @@ class Autoencoder(nn.Module):
         return self.decoder(self.encoder(x))
 
 
+class Isolated(nn.Module):
+    """A module that is not ours, given a copy of its input: it may compute in place.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any.
+    """
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the module makes of ``x``, which stays as it is."""
+        return self.module(x.clone())
+
+
 class Rescaled(nn.Module):
     """A module that works in units of its own, for data in the units of the user.
 

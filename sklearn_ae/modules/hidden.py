@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sklearn_ae.modules.attention import AttentionEncoder
-from sklearn_ae.modules.autoencoder import Autoencoder
+from sklearn_ae.modules.autoencoder import Autoencoder, Isolated
 from sklearn_ae.modules.corrected import Corrected, Gate
 from sklearn_ae.modules.probability import Probabilities
 from sklearn_ae.modules.refined import RefinedEncoder
@@ -31,6 +31,14 @@ class Bounded(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(*, n_inputs)`` to ``(*, n_inputs)``."""
         return self.corrected.bounded(x)
+
+
+class Copied(nn.Module):
+    """A copy of the input, for layers that may compute in place."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return a copy of ``x``."""
+        return x.clone()
 
 
 class Blocks(nn.Module):
@@ -94,6 +102,8 @@ def _of_part(part: nn.Module) -> Iterator[nn.Module]:
         before, part = [Bounded(part)], part.correction
     if isinstance(part, Gate):
         part = part.module
+    if isinstance(part, Isolated):
+        before, part = [*before, Copied()], part.module
     if isinstance(part, AttentionEncoder):
         for n in range(len(part.blocks)):
             yield nn.Sequential(*before, Blocks(part, n + 1))

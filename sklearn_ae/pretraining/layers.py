@@ -1,7 +1,6 @@
 """Pretrain the layers of a network, and unroll them into its encoder and decoder."""
 
 import copy
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,8 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
-from sklearn_ae._training.rows import Rows
+from sklearn_ae._rows import Rows
+from sklearn_ae._warnings import warn
 from sklearn_ae.modules import Autoencoder, Probabilities, Transposed
 from sklearn_ae.pretraining.rbm import RBMPretraining
 from sklearn_ae.pretraining.stacked import StackedDenoisingPretraining
@@ -21,58 +21,25 @@ NAMED: dict[str, Callable[[], Any]] = {
 }
 
 
-def check_unrollable(estimator: Any) -> None:
-    """Check that `pretraining` goes with the other parameters.
-
-    Raises
-    ------
-    ValueError
-        If pretrained layers cannot be unrolled into the network that they describe.
-    """
-    needed: dict[str, Any] = {"init": "random", "encoder": "dense", "decoder": None}
-    if estimator.pretraining == "rbm" or isinstance(estimator.pretraining, RBMPretraining):
-        # The hidden units of the machines are logistic.
-        needed["activation"] = "logistic"
-    found = {name: getattr(estimator, name) for name in needed}
-    if found != needed:
-        wanted, got = (
-            ", ".join(f"{name}={values[name]!r}" for name in needed if found[name] != needed[name])
-            for values in (needed, found)
-        )
-        raise ValueError(
-            f"pretraining={estimator.pretraining!r} needs {wanted}, a network that its layers can "
-            f"be unrolled into; got {got}."
-        )
-
-
-def pretrain(estimator: Any, network: Autoencoder, rows: Rows, seed: int) -> None:
+def pretrain(method: Any, network: Autoencoder, rows: Rows, seed: int) -> None:
     """Pretrain the layers of a dense network, and put their weights into it.
 
     Parameters
     ----------
-    estimator : estimator
-        Its parameters are read.
+    method : RBMPretraining or StackedDenoisingPretraining
+        How.
     network : Autoencoder
-        What these parameters describe.
+        A dense network, not yet trained, that starts at random.
     rows : Rows
         Scaled rows to train on.
     seed : int
         Seeds the weights, the order of the rows and the noise.
-
-    Raises
-    ------
-    ValueError
-        If layers cannot be unrolled into the network, or a parameter of the pretraining is wrong.
 
     Warns
     -----
     ConvergenceWarning
         If the pretraining diverged. The network then stays as it was.
     """
-    check_unrollable(estimator)
-    method: Any = estimator.pretraining
-    method = NAMED[method]() if isinstance(method, str) else method
-    method._validate_params()
     encoder: Any = network.encoder
     decoder: Any = network.decoder
     probabilities = decoder if isinstance(decoder, Probabilities) else None
@@ -80,11 +47,10 @@ def pretrain(estimator: Any, network: Autoencoder, rows: Rows, seed: int) -> Non
     down = [m for m in (decoder.decoder if probabilities else decoder) if isinstance(m, LAYERS)]
     layers = method.pretrain_layers(copy.deepcopy(encoder), rows, probabilities, seed)
     if not all(bool(torch.isfinite(value).all()) for layer in layers for value in layer):
-        warnings.warn(
-            f"pretraining={estimator.pretraining!r} diverged, and its layers are not used. Try a "
-            "smaller learning_rate.",
+        warn(
+            f"pretraining={method!r} diverged, and its layers are not used. Try a smaller "
+            "learning_rate.",
             ConvergenceWarning,
-            stacklevel=7,
         )
         return
     with torch.no_grad():

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from sklearn_ae._rows import Batches, Rows
 from sklearn_ae._sklearn import Interval
-from sklearn_ae._training.rows import Batches, Rows
 from sklearn_ae.modules import Probabilities
 from sklearn_ae.modules.rbm import RestrictedBoltzmannMachine
 from sklearn_ae.pretraining.base import Pretraining

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from sklearn_ae._rows import Batches, Rows
 from sklearn_ae._sklearn import Interval
-from sklearn_ae._training.rows import Batches, Rows
 from sklearn_ae.corruption import Masking
 from sklearn_ae.losses import BinaryLogLoss, SquaredError
 from sklearn_ae.modules import Probabilities, Transposed

@@ -16,6 +16,20 @@ def _available() -> list[str]:
     return ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
 
 
+def nearest_device(device: str) -> torch.device:
+    """Return where an estimator goes that was saved on `device`: as near as there is one here.
+
+    Parameters
+    ----------
+    device : str
+        A torch device string, as `resolve_device` gave it.
+    """
+    wanted = torch.device(device)
+    if wanted.type != "cuda" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return wanted if (wanted.index or 0) < torch.cuda.device_count() else torch.device("cuda", 0)
+
+
 def resolve_device(device: str) -> torch.device:
     """Turn the parameter `device` into a torch device that can be used here.
 
@@ -55,24 +69,29 @@ class _OneThread(contextlib.ContextDecorator):
     """Let torch work with one thread.
 
     torch's number of threads belongs to the thread that sets it, and a new thread starts with the
-    last one set by any: the number from before is that before the first of fits that overlap.
+    last one set by any. So a thread that is found with one thread while others are in here may have
+    begun after they came in, and gets back what they had.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users = 0
+        self._before: list[int] = []  # of those in here
+        self._mine = threading.local()
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._users == 0:
-                self._before = torch.get_num_threads()
-            self._users += 1
+            n_threads = torch.get_num_threads()
+            if n_threads == 1 and self._before:
+                n_threads = self._before[0]
+            self._before.append(n_threads)
+            vars(self._mine).setdefault("before", []).append(n_threads)
             torch.set_num_threads(1)
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
-            self._users -= 1
-            torch.set_num_threads(self._before)
+            n_threads = self._mine.before.pop()
+            self._before.remove(n_threads)
+            torch.set_num_threads(n_threads)
 
 
 _one_thread = _OneThread()
@@ -94,15 +113,50 @@ def threads_for(operations: int, device: torch.device) -> contextlib.AbstractCon
     return contextlib.nullcontext()
 
 
+class _FullPrecision(contextlib.ContextDecorator):
+    """Let products of matrices in float32 be computed in float32, which torch sets for all threads.
+
+    The first to come in remembers what was set, the last to leave sets it again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._before = torch.get_float32_matmul_precision()
+                if self._before != "highest":
+                    torch.set_float32_matmul_precision("highest")
+            self._users += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._before != "highest":
+                torch.set_float32_matmul_precision(self._before)
+
+
+_full_precision = _FullPrecision()
+
+
 @contextlib.contextmanager
-def training_mode() -> Iterator[None]:
-    """Allow gradients, whatever the caller has switched off around us."""
-    held = torch.get_default_device().type != "cpu"
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.device("cpu") if held else contextlib.nullcontext(),
-    ):
+def own_settings(device: torch.device) -> Iterator[None]:
+    """Compute with gradients, on the CPU unless asked, in the precision asked for.
+
+    Whatever the caller has set around us: inference mode, a default device, autocast, faster
+    products.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for kind in {"cpu", device.type}:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(_full_precision)
         yield
 
 

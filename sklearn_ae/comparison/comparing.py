@@ -1,7 +1,4 @@
-"""PCA and the autoencoders on one table: the comparison, without input or output.
-
-A leaf: only the command line imports it.
-"""
+"""PCA and the autoencoders on one table: held-out rows, fits and scores."""
 
 from __future__ import annotations
 
@@ -15,13 +12,12 @@ from sklearn.base import TransformerMixin
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
-from sklearn_ae._tables import MAX_CATEGORIES, InputError
+from sklearn_ae.comparison.tables import MAX_CATEGORIES, InputError
 
 METHODS = {
     "PCA": PCA,
@@ -32,10 +28,6 @@ DEFAULT_SIZES = (2, 8, 32)
 # A numeric target with more distinct values than this is a quantity, not a set of classes.
 MAX_NUMERIC_CLASSES = 20
 MIN_ROWS = 20
-# Differences below this share of the error that PCA leaves are no reason to choose a network.
-NEGLIGIBLE = 0.01
-# Where PCA leaves nothing, the rounding of float32 is no reason against a network either.
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -82,8 +74,10 @@ class Result:
     unexplained : ndarray of shape (n_held_out,)
         Squared error of each held-out row, in units of the mean squared distance of the
         held-out rows from the training mean.
-    score : float or None
-        Accuracy or R2 of a simple model on the codes.
+    unpredicted : ndarray of shape (n_held_out,) or None
+        What a simple model on the codes misses of each held-out target: 1 where the class is
+        wrong; its squared error in units of the mean squared distance of the held-out targets
+        from their mean. None without a target.
     fit_seconds : float
         Time of `reducer.fit`.
     """
@@ -92,7 +86,7 @@ class Result:
     method: str
     reducer: TransformerMixin
     unexplained: np.ndarray
-    score: float | None
+    unpredicted: np.ndarray | None
     fit_seconds: float
 
     @property
@@ -100,34 +94,10 @@ class Result:
         """Share of the held-out variance about the training mean that the codes keep."""
         return 1.0 - float(self.unexplained.mean())
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether an autoencoder is better than PCA at one size.
-
-    Parameters
-    ----------
-    answer : {"yes", "no", "tie"}
-        A tie is a difference within `margin`.
-    pca, network : Result
-        PCA, and the better of the two autoencoders.
-    difference : float
-        Variance explained by `network` beyond that of `pca`.
-    margin : float
-        Two standard errors of the difference, which is paired row by row, or what is
-        negligible next to PCA's error where that is more.
-    """
-
-    answer: str
-    pca: Result
-    network: Result
-    difference: float
-    margin: float
-
     @property
-    def winner(self) -> Result:
-        """The network where it is better; PCA, the simpler of the two, where not."""
-        return self.network if self.answer == "yes" else self.pca
+    def score(self) -> float | None:
+        """Accuracy or R2 of a simple model on the codes; None without a target."""
+        return None if self.unpredicted is None else 1.0 - float(self.unpredicted.mean())
 
 
 def split_table(
@@ -179,6 +149,11 @@ def split_table(
         y_train, y_test = y[train], y[test]
         if score_name == "accuracy":
             _check_classes(y_train)
+        elif not np.ptp(y_test):
+            raise InputError(
+                f"the target is {y_test[0]} in every held-out row, where R2 is not defined; raise "
+                "--test-size"
+            )
     columns = _columns_encoder(X, scaling)
     take = (lambda rows: X.iloc[rows]) if hasattr(X, "iloc") else (lambda rows: X[rows])
     X_train = columns.fit_transform(take(train))
@@ -306,45 +281,20 @@ def compare(
             codes = reducer.transform(split.X_test)
             errors = split.X_test - reducer.inverse_transform(codes)
             unexplained = (errors**2).sum(axis=1) / mean_square
-            score = _score_codes(reducer.transform(split.X_train), codes, split)
-            yield Result(n_components, method, reducer, unexplained, score, fit_seconds)
+            unpredicted = _predict_from_codes(reducer.transform(split.X_train), codes, split)
+            yield Result(n_components, method, reducer, unexplained, unpredicted, fit_seconds)
 
 
-def _score_codes(codes_train: np.ndarray, codes_test: np.ndarray, split: Split) -> float | None:
-    """Score a simple model on the held-out codes."""
-    if split.score_name is None:
+def _predict_from_codes(
+    codes_train: np.ndarray, codes_test: np.ndarray, split: Split
+) -> np.ndarray | None:
+    """Return what a simple model on the codes misses of each held-out target."""
+    if split.y_train is None or split.y_test is None:
         return None
     # As many iterations as it takes: on a few standardised codes they are cheap.
     model = LogisticRegression(max_iter=10_000) if split.score_name == "accuracy" else Ridge()
     pipeline = make_pipeline(StandardScaler(), model).fit(codes_train, split.y_train)
     predicted = pipeline.predict(codes_test)
     if split.score_name == "R2":
-        return float(r2_score(split.y_test, predicted))
-    # Not `accuracy_score`, which warns where few held-out rows share a class.
-    return float(np.mean(predicted == split.y_test))
-
-
-def judge(results: Sequence[Result]) -> list[Verdict]:
-    """Return the verdict at each size.
-
-    Parameters
-    ----------
-    results : sequence of Result
-        All methods at some sizes, as `compare` yields them.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-        One for each size, in the order of the results.
-    """
-    verdicts = []
-    for n_components in dict.fromkeys(result.n_components for result in results):
-        pca, *networks = (r for r in results if r.n_components == n_components)
-        network = max(networks, key=lambda result: result.variance_explained)
-        gains = pca.unexplained - network.unexplained
-        difference = float(gains.mean())
-        standard_error = float(gains.std(ddof=1)) / np.sqrt(len(gains))
-        margin = max(2 * standard_error, NEGLIGIBLE * float(pca.unexplained.mean()), ROUNDING)
-        answer = "tie" if abs(difference) <= margin else "yes" if difference > 0 else "no"
-        verdicts.append(Verdict(answer, pca, network, difference, margin))
-    return verdicts
+        return (predicted - split.y_test) ** 2 / np.var(split.y_test)
+    return (predicted != split.y_test).astype(float)

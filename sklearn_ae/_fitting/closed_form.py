@@ -1,13 +1,18 @@
 """The decoder's correction in closed form: random features of the codes, and ridge regression."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from sklearn_ae._training.rows import Rows, blocks, self_products
+from sklearn_ae._rows import Rows, self_products
+from sklearn_ae.modules import Corrected
 from sklearn_ae.modules.weights import drawn
+
+# Maps rows to codes.
+Encode = Callable[[torch.Tensor], torch.Tensor]
 
 # Gain of random features: as drawn for training they are nearly linear.
 FEATURE_GAIN = 2.5
@@ -20,8 +25,22 @@ ROWS_TO_CHOOSE = 4096
 CHOICE_PENALTY = 1e-5
 
 
+# Ridge penalties that the closed form tries, relative to the largest eigenvalue of the features.
+# Smaller ones fit a few rows of heavy tails, and miss the next such row by far more than PCA does.
+PENALTIES = 10.0 ** np.arange(-5, 1)
+# Rows whose means are near enough those of all.
+FEW_ROWS = 256
+
+
+def is_solvable(decoder: nn.Module) -> bool:
+    """Tell whether a decoder is a correction whose last layer is linear."""
+    return isinstance(decoder, Corrected) and decoder.is_solvable
+
+
 @torch.no_grad()
-def widen_features(network: Any, train: Rows, generator: torch.Generator) -> None:
+def widen_features(
+    decoder: Corrected, encode: Encode, train: Rows, generator: torch.Generator
+) -> None:
     """Make the hidden layers of an untrained decoder one layer of random features, in place.
 
     Random layers on top of random layers lose more than they add: the first is drawn wider, the
@@ -30,14 +49,16 @@ def widen_features(network: Any, train: Rows, generator: torch.Generator) -> Non
 
     Parameters
     ----------
-    network : Autoencoder
-        Its decoder is a `Corrected` whose correction is a dense network.
+    decoder : Corrected
+        Its correction is a dense network.
+    encode : callable
+        Maps rows to the codes that it is given.
     train : Rows
         Rows to choose on.
     generator : torch.Generator
         Draws the candidates, on the CPU.
     """
-    correction = network.decoder.correction
+    correction: Any = decoder.correction
     layers = [layer for layer in list(correction)[:-1] if isinstance(layer, nn.Linear)]
     if not layers:
         return
@@ -51,7 +72,7 @@ def widen_features(network: Any, train: Rows, generator: torch.Generator) -> Non
         more = more.to(first.weight.device)
         weight = torch.cat([first.weight, FEATURE_GAIN * more.weight])
         bias = torch.cat([first.bias, FEATURE_GAIN * more.bias])
-        kept = _most_useful(network, train, weight, bias, n)
+        kept = _most_useful(decoder, encode, train, weight, bias, n)
         first.weight.copy_(weight[kept])
         first.bias.copy_(bias[kept])
     for layer in others:
@@ -59,17 +80,19 @@ def widen_features(network: Any, train: Rows, generator: torch.Generator) -> Non
         nn.init.zeros_(layer.bias)
 
 
-def _most_useful(network, train, weight, bias, n):
+def _most_useful(decoder, encode, train, weight, bias, n):
     """Choose `n` features to regress on what the network misses, by backward elimination.
 
     Without feature j the error of ridge regression grows by ``|w_j|^2 / (G^-1)_jj``, with w_j its
     weights and G the penalised products (Hassibi and Stork, 1993). Half of them are left out at
     a time.
     """
-    activation = network.decoder.correction[1]
-    rows = train.part(0, min(ROWS_TO_CHOOSE, len(train)))
+    activation = decoder.correction[1]
     *_, products, cross, _ = _centred_moments(
-        network, rows, lambda codes: activation(nn.functional.linear(codes, weight, bias))
+        decoder,
+        encode,
+        train.sample(ROWS_TO_CHOOSE),
+        lambda codes: activation(nn.functional.linear(codes, weight, bias)),
     )
     products, cross = products.float(), cross.float()
     products.diagonal().add_(CHOICE_PENALTY * products.trace() + torch.finfo(products.dtype).tiny)
@@ -81,38 +104,40 @@ def _most_useful(network, train, weight, bias, n):
     return kept
 
 
-# Ridge penalties that the closed form tries, relative to the largest eigenvalue of the features.
-# Smaller ones fit a few rows of heavy tails, and miss the next such row by far more than PCA does.
-PENALTIES = 10.0 ** np.arange(-5, 1)
-# Rows whose means are near enough those of all.
-FEW_ROWS = 256
-
-
 @torch.no_grad()
-def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
+def solve_decoder(
+    decoder: Corrected, encode: Encode, train: Rows, chosen: Rows, codes: torch.Tensor
+) -> None:
     """Solve the last layer of the decoder's correction by ridge regression, in place.
 
     The encoder and the hidden layers stay as they are, so that what is left is linear: what the
     network misses, regressed on the features of the codes. Before training these are random
     features and PCA's residual; after it, this is the last step. The penalty has the least error in
     generalized cross-validation (Golub, Heath and Wahba, 1979) on the training rows together with
-    the validation rows; where none helps, the layer stays as it is.
+    the rows that choose; where none helps, the layer stays as it is.
 
     Parameters
     ----------
-    network : Autoencoder
-        Its decoder is a `Corrected` whose correction is a dense network.
-    train, valid : Rows
-        Rows to solve on, and more to choose the penalty on.
+    decoder : Corrected
+        Its correction is a dense network.
+    encode : callable
+        Maps rows to the codes that it is given.
+    train : Rows
+        Rows to solve on.
+    chosen : Rows
+        More rows, to choose the penalty on.
+    codes : Tensor of shape (n_chosen, n_components)
+        Their codes.
     """
-    *hidden, last = network.decoder.correction
+    layers: Any = decoder.correction
+    *hidden, last = layers
     features = nn.Sequential(*hidden)
     # Before training the layer gives zeros, which need not be computed.
     adds = last if last.weight.any() or last.bias.any() else None
-    mean, missed, gram, cross, square = _centred_moments(network, train, features, adds)
+    mean, missed, gram, cross, square = _centred_moments(decoder, encode, train, features, adds)
     # The means of the training rows are the intercept.
-    *_, valid_gram, valid_cross, valid_square = _moments(
-        network, valid, features, adds, mean, missed
+    *_, chosen_gram, chosen_cross, chosen_square = _moments(
+        decoder, codes, chosen, features, adds, mean, missed
     )
 
     # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
@@ -121,15 +146,15 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     values = values.clamp_min(0)
     rotated = vectors.T @ cross
     linear = rotated.square().sum(1)
-    valid_linear = (rotated * (vectors.T @ valid_cross)).sum(1)
-    valid_quadratic = (vectors.T @ valid_gram @ vectors) * (rotated @ rotated.T)
+    chosen_linear = (rotated * (vectors.T @ chosen_cross)).sum(1)
+    chosen_quadratic = (vectors.T @ chosen_gram @ vectors) * (rotated @ rotated.T)
 
     def error(d: torch.Tensor) -> float:
-        """Sum up the errors of generalized cross-validation and of the held-out rows."""
+        """Sum up the errors of generalized cross-validation and of the rows that choose."""
         freedom = float((values * d).sum()) / len(train)
         fitted = square - float(2 * d @ linear - d @ (values * linear * d))
-        held_out = valid_square - float(2 * d @ valid_linear - d @ valid_quadratic @ d)
-        return len(train) * fitted / max(1 - freedom, 1e-3) ** 2 + len(valid) * held_out
+        held_out = chosen_square - float(2 * d @ chosen_linear - d @ chosen_quadratic @ d)
+        return len(train) * fitted / max(1 - freedom, 1e-3) ** 2 + len(chosen) * held_out
 
     # A hidden layer without variance has nothing to regress on.
     largest = float(values[-1]) or 1.0
@@ -140,34 +165,39 @@ def solve_decoder(network: Any, train: Rows, valid: Rows) -> None:
     last.bias.add_(missed - weight @ mean)
 
 
-def _centred_moments(network, rows, features, last=None):
+def _centred_moments(decoder, encode, rows, features, last=None):
     """Average the features, what the network misses, and their products about these means."""
     # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
-    few = rows.part(0, min(FEW_ROWS, len(rows)))
-    mean, missed, *_ = _moments(network, few, features, last, 0.0, 0.0)
-    more, more_missed, gram, cross, square = _moments(network, rows, features, last, mean, missed)
+    few = rows.sample(FEW_ROWS)
+    mean, missed, *_ = _moments(decoder, encode, few, features, last, 0.0, 0.0)
+    more, more_missed, gram, cross, square = _moments(
+        decoder, encode, rows, features, last, mean, missed
+    )
     gram -= torch.outer(more, more)
     cross -= torch.outer(more, more_missed)
     square -= float(more_missed @ more_missed)
     return mean + more, missed + more_missed, gram, cross, square
 
 
-def _moments(network, rows, features, last, mean, missed):
+def _moments(decoder, codes, rows, features, last, mean, missed):
     """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows.
 
     The residual is what the decoder's linear part misses, and the layer `last` on the features if
-    there is one. Rows where the correction fades count as much as it does.
+    there is one. Rows where the correction fades count as much as it does. The codes are those of
+    all rows, or a function of a block of them.
     """
-    decoder = network.decoder
-    mean, missed = (torch.as_tensor(m, dtype=torch.float32) for m in (mean, missed))
+    mean, missed = (
+        torch.as_tensor(m, dtype=torch.float32, device=rows.device) for m in (mean, missed)
+    )
     sums: list = [0.0] * 5
-    total = 0.0
-    for block in blocks(rows):
-        codes = network.encoder(block)
-        weight = decoder.fade(codes)
-        h = features(decoder.bounded(codes))
+    total, start = 0.0, 0
+    for block in rows.blocks():
+        z = codes(block) if callable(codes) else codes[start : start + len(block)]
+        start += len(block)
+        weight = decoder.fade(z)
+        h = features(decoder.bounded(z))
         # In place from here on: a pass through wide rows costs as much as the products.
-        r = (block - decoder.linear(codes)).div_(decoder.output_scale)
+        r = (block - decoder.linear(z)).div_(decoder.output_scale)
         if last is not None:
             r.addcmul_(weight, last(h), value=-1)
         h = h - mean

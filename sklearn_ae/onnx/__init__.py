@@ -141,7 +141,7 @@ def _convert(estimator, part, dtype):
     _needed("onnxscript")
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from sklearn_ae._onnx_operators import DECOMPOSITIONS, keep_scalars
+    from sklearn_ae.onnx._operators import DECOMPOSITIONS, keep_scalars
 
     modules = {
         "transform": estimator._coder,

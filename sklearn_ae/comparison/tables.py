@@ -1,7 +1,4 @@
-"""Tables for the command line: a CSV or Parquet file, or the bundled digits.
-
-A leaf: only the command line imports it, and pandas is imported when a file is read.
-"""
+"""A CSV or Parquet file, or the bundled digits. Pandas is imported when a file is read."""
 
 from __future__ import annotations
 
@@ -26,6 +23,8 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 SEPARATORS = ",;\t|"
 # A text column is encoded as at most this many columns; rarer texts share the last one.
 MAX_CATEGORIES = 100
+# The target of scikit-learn's digits.
+DIGIT = "digit"
 # How much of a text file is looked at to tell its separator and its decimal mark.
 SNIFFED_CHARACTERS = 65_536
 
@@ -59,10 +58,21 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def digits_table() -> Table:
-    """Scikit-learn's handwritten digits: 1,797 images of 8 x 8 pixels."""
+def digits_table(target: str | None = None) -> Table:
+    """Scikit-learn's handwritten digits: 1,797 images of 8 x 8 pixels.
+
+    Parameters
+    ----------
+    target : {"digit"} or None, default=None
+        What to predict from the codes, if anything.
+
+    Returns
+    -------
+    table : Table
+        All rows.
+    """
     X, y = load_digits(return_X_y=True)
-    return Table("scikit-learn's digits", X, y.astype(float), "digit")
+    return Table("scikit-learn's digits", X, None if target is None else y.astype(float), target)
 
 
 def read_table(path: Path, target: str | None = None, drop: Sequence[str] = ()) -> Table:

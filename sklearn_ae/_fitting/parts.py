@@ -1,0 +1,147 @@
+"""Encoder, decoder and head as they are drawn, before they know where they start."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from sklearn_ae._specs import NetworkSpec
+from sklearn_ae.modules import (
+    AttentionEncoder,
+    Gate,
+    Isolated,
+    conv_decoder,
+    conv_encoder,
+    dense,
+    transposed,
+)
+from sklearn_ae.modules.conv import most_layers
+
+# What `hidden_layer_sizes="auto"` stands for.
+SIZES = {"dense": (256, 256), "conv": (16, 32, 64, 128), "attention": (32, 32)}
+
+
+@dataclass
+class Parts:
+    """What the network is made of.
+
+    Attributes
+    ----------
+    encoder : nn.Module
+        Maps rows to codes; with a start at PCA, to zeros.
+    decoder : nn.Module or None
+        Maps codes to rows, likewise; None for a linear decoder that starts at PCA.
+    head : nn.Module or None
+        Maps codes to one logit a cell.
+    """
+
+    encoder: nn.Module
+    decoder: Any
+    head: nn.Module | None
+
+
+def make_parts(spec: NetworkSpec, n_columns: int, generator: torch.Generator) -> Parts:
+    """Draw what the network is made of, on the CPU.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What it is to be.
+    n_columns : int
+        Width of a row.
+    generator : torch.Generator
+        Draws the weights.
+
+    Raises
+    ------
+    ValueError
+        If a user's module maps to other shapes than it should, there is nothing to train, or the
+        image is too small.
+    """
+    k = spec.n_components
+    # Transposes share their zeros: of those that are tied, a gate is what starts at zero.
+    zero = spec.at_pca and not spec.tied_weights
+    encoder = _make("encoder", spec, n_columns, k, generator, zero)
+    decoder: Any = None
+    if spec.tied_weights:
+        decoder = transposed(encoder)
+        if spec.at_pca:
+            encoder, decoder = Gate(encoder, k), Gate(decoder, n_columns)
+    elif not (spec.at_pca and spec.decoder == "linear"):
+        decoder = _make("decoder", spec, k, n_columns, generator, zero)
+    head = dense(k, (), n_columns, nn.Identity, generator) if spec.head else None
+    trained = [part for part in (encoder, decoder, head) if part is not None]
+    if not (spec.at_pca or any(True for part in trained for _ in part.parameters())):
+        raise ValueError(
+            f"encoder={spec.encoder!r} and decoder={spec.decoder!r} have no parameters "
+            "to train. Give one of them a layer with weights."
+        )
+    return Parts(encoder, decoder, head)
+
+
+def _make(name, spec, n_inputs, n_outputs, generator, zero):
+    """Make the encoder or decoder, as `name` says; `zero` starts it at zero."""
+    kind = getattr(spec, name)
+    if not isinstance(kind, str):
+        module = _users(name, kind, n_inputs, n_outputs, name == "decoder" and spec.n_steps > 0)
+        return Gate(module, n_outputs) if zero else Isolated(module)
+    rest = (spec.activation, generator)
+    if kind == "linear":
+        return dense(n_inputs, (), n_outputs, *rest, zero_last=zero)
+    sizes = spec.hidden_layer_sizes
+    if sizes is None:
+        sizes = SIZES[kind]
+        if kind == "conv":
+            sizes = sizes[: most_layers(spec.image_shape)]
+    if kind == "attention":
+        return AttentionEncoder(
+            n_inputs, sizes, n_outputs, *rest, image_shape=spec.image_shape, zero_last=zero
+        )
+    if name == "decoder":
+        sizes = sizes[::-1]
+        if kind == "conv":
+            return conv_decoder(n_inputs, sizes, spec.image_shape, *rest, zero_last=zero)
+    elif kind == "conv":
+        return conv_encoder(spec.image_shape, sizes, n_outputs, *rest, zero_last=zero)
+    return dense(n_inputs, sizes, n_outputs, *rest, zero_last=zero)
+
+
+def _users(name, value, n_inputs, n_outputs, descended):
+    """Copy or make a user's module; the codes may have to descend on its error."""
+    if isinstance(value, nn.Module):
+        module = copy.deepcopy(value)
+    else:
+        module = value(n_inputs, n_outputs)
+        if not isinstance(module, nn.Module):
+            raise ValueError(
+                f"{name}={value!r} must return a torch.nn.Module, got {type(module).__name__}."
+            )
+    module = module.to(dtype=torch.float32, device="cpu").requires_grad_(True)
+    _check_shape(name, module, n_inputs, n_outputs, descended)
+    # What a fitted estimator computes with.
+    _check_shape(name, copy.deepcopy(module).double(), n_inputs, n_outputs, descended)
+    return module
+
+
+def _check_shape(name, module, n_inputs, n_outputs, descended):
+    """Run two rows through a user's module before any training."""
+    module.eval()
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    rows = torch.zeros(2, n_inputs, device="cpu", dtype=dtype)
+    try:
+        with torch.no_grad():
+            found = tuple(module(rows.clone()).shape)
+            if descended:
+                torch.func.vjp(Isolated(module), rows)
+    except Exception as error:
+        raise ValueError(
+            f"{name} must map rows of shape (n, {n_inputs}) to (n, {n_outputs}); "
+            f"it failed on rows of shape (2, {n_inputs}) and of {dtype}: {error}"
+        ) from error
+    if found != (2, n_outputs):
+        raise ValueError(
+            f"{name} must map rows of shape (n, {n_inputs}) to (n, {n_outputs}); "
+            f"it maps (2, {n_inputs}) to {found}."
+        )

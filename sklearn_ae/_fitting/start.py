@@ -1,0 +1,266 @@
+"""Where a network starts: PCA of all rows, and up to where a correction to it is trusted."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import linalg
+from sklearn.decomposition import PCA
+
+from sklearn_ae._rows import Rows, Scaling, SparseRows, Sums, sum_of_squares, sum_up
+from sklearn_ae._rows.sums import MANY_COLUMNS
+
+# Up to so many rows of more columns, PCA is the eigenvectors of the products of the rows.
+FEW_ROWS = 1000
+# More products of columns than this are computed in float32 first. What that rounds off, some 1e-7
+# of the variance, shows only where PCA leaves a smaller share than this.
+MANY_PRODUCTS = 2e9
+LARGE_SHARE = 1e-3
+# Share of the codes that lie below the upper side of the box that gives each component its width,
+# and above the lower one.
+WITHIN = 0.99
+# A correction is trusted up to REACH times as far out as so many training rows lie (of few rows, a
+# tenth): what a network does beyond the rows that it has seen is anybody's guess.
+ROWS_TO_LEARN = 10
+REACH = 2.0
+# Below this share of the data's spread, PCA's residual is the rounding of float32, in which the
+# networks compute: there is nothing to learn from.
+SMALLEST_RESIDUAL = 1e-5
+# Columns more than wanted, and passes over wide rows, in which their subspace is found.
+OVERSAMPLES, N_PASSES = 10, 6
+# So many training rows, drawn at random, say where rows and codes lie.
+MANY_ROWS = 20_000
+
+
+@dataclass
+class PrincipalComponents:
+    """PCA of scaled rows.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_columns,)
+        Mean of the rows.
+    components : ndarray of shape (n_components, n_columns)
+        Orthonormal rows; zero where the data has no more directions.
+    deviations : ndarray of shape (n_components,)
+        Standard deviation of the codes.
+    residual : float
+        Root mean square of what PCA leaves, over all cells.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    deviations: np.ndarray
+    residual: float
+
+
+@dataclass
+class Start:
+    """Where a network starts that starts at PCA.
+
+    Attributes
+    ----------
+    pca : PrincipalComponents
+        The linear path.
+    residual : float
+        The unit of the corrections: what PCA leaves, and not nothing.
+    row_bounds : tuple of two ndarrays of shape (n_columns,)
+        Least and greatest value of each column, of all rows.
+    row_radius : float
+        Distance from the mean up to which rows are ordinary.
+    code_middle, code_radius : ndarray of shape (n_components,)
+        Middle of the ordinary codes, and how far from it they lie.
+    """
+
+    pca: PrincipalComponents
+    residual: float
+    row_bounds: tuple[np.ndarray, np.ndarray]
+    row_radius: float
+    code_middle: np.ndarray
+    code_radius: np.ndarray
+
+
+def sum_up_for(X: Any, n_components: int, device: torch.device) -> Sums:
+    """Sum up all rows as exactly as PCA with so many components needs it.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_columns)
+        In the units of the user.
+    n_components : int
+        How many components are wanted.
+    device : torch.device
+        Where products are computed.
+    """
+    n_rows, n_columns = X.shape
+    if n_columns > MANY_COLUMNS or n_rows * n_columns**2 <= MANY_PRODUCTS:
+        return sum_up(X, torch.float64, device)
+    sums = sum_up(X, torch.float32, device)
+    products = sums.products(sums.unit)
+    values, _ = _largest(products, min(n_components, n_columns))
+    total = products.trace()
+    if total - values.sum() > LARGE_SHARE * total:
+        return sums
+    return sum_up(X, torch.float64, device)
+
+
+def principal_components(
+    sums: Sums, rows: Rows, scaling: Scaling, n_components: int, seed: int
+) -> PrincipalComponents:
+    """Compute the principal components of all rows.
+
+    Parameters
+    ----------
+    sums : Sums
+        What all rows sum up to.
+    rows : Rows
+        All rows, which are read only where they have many columns.
+    scaling : Scaling
+        The units of the rows, and of the result.
+    n_components : int
+        May exceed what the rows have; the rest is zero.
+    seed : int
+        For the randomized solver.
+    """
+    n_rows, n_columns = len(rows), rows.n_columns
+    mean = (sums.mean - scaling.shift) / scaling.scale
+    n_found = min(n_components, n_columns, max(n_rows - 1, 1))
+    if isinstance(rows, SparseRows) and not sums.has_products:
+        squares, vectors = _of_sparse(rows, n_found, seed)
+        left = sums.products(scaling.scale).sum() - squares.sum()
+    elif sums.has_products and n_columns <= n_rows:
+        products = sums.products(scaling.scale)
+        squares, vectors = _largest(products, n_found)
+        left = products.trace() - squares.sum()
+    elif n_rows <= FEW_ROWS:
+        squares, vectors, left = _of_rows(rows, mean, n_found)
+    else:
+        squares, vectors, left = _of_blocks(rows, mean, n_found, seed)
+    components = np.zeros((n_components, n_columns))
+    components[:n_found] = _with_signs(vectors.T)  # the solvers differ in them
+    deviations = np.zeros(n_components)
+    deviations[:n_found] = np.sqrt(np.maximum(squares, 0) / n_rows)
+    residual = math.sqrt(max(left, 0.0) / (n_rows * n_columns))
+    return PrincipalComponents(mean, components, deviations, residual)
+
+
+def _with_signs(vectors: np.ndarray) -> np.ndarray:
+    """Make the largest weight of each row positive, as scikit-learn does."""
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
+    return np.where(largest < 0, -vectors, vectors)
+
+
+def _largest(products: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the `n` largest eigenvalues of a symmetric matrix, descending, and their vectors."""
+    size = len(products)
+    # Not by "evr": in SciPy 1.9 it writes beyond its memory.
+    values, vectors = linalg.eigh(products, subset_by_index=[size - n, size - 1], driver="evx")
+    if len(values) < n:
+        # LAPACK loses count where many eigenvalues are equal, as of one-hot columns.
+        values, vectors = linalg.eigh(products, driver="evd")
+    return values[: -n - 1 : -1], vectors[:, : -n - 1 : -1]
+
+
+def _of_rows(rows, mean, n):
+    """Find the eigenvectors from the side of the rows."""
+    centred = torch.cat([block.cpu().double() for block in rows.blocks()])
+    centred -= torch.from_numpy(mean)
+    products = (centred @ centred.T).numpy()
+    values, vectors = _largest(products, n)
+    # From the side of the rows back to the columns; a direction without variance stays zero.
+    directions = vectors.T @ centred.numpy()
+    norms = linalg.norm(directions, axis=1, keepdims=True)
+    known = norms > 1e-7 * (norms[0] or 1.0)
+    directions = np.where(known, directions / np.where(known, norms, 1), 0)
+    return values, directions.T, products.trace() - values.sum()
+
+
+def _of_sparse(rows, n, seed):
+    """Let scikit-learn find them without a dense copy or a matrix of the columns."""
+    X = rows.source
+    if not (X.max(axis=0) != X.min(axis=0)).nnz:
+        # Rows without variance have no directions.
+        return np.zeros(n), np.zeros((X.shape[1], n))
+    scaled = X.astype(np.float64) / rows.scale
+    solver = "arpack" if n < min(X.shape) else "covariance_eigh"
+    pca = PCA(n, svd_solver=solver, random_state=seed).fit(scaled)
+    return pca.explained_variance_ * (len(rows) - 1), pca.components_.T
+
+
+def _of_blocks(rows, mean, n, seed):
+    """Iterate a subspace, a pass over the rows each time (Halko, Martinsson and Tropp, 2011)."""
+    centre = torch.from_numpy(mean.astype(np.float32)).to(rows.device)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    size = min(n + OVERSAMPLES, len(rows), rows.n_columns)
+    start = torch.randn(
+        (rows.n_columns, size), generator=generator, device="cpu", dtype=torch.float32
+    )
+    basis = torch.linalg.qr(start.to(rows.device))[0]
+    for last in [False] * N_PASSES + [True]:
+        shape = (size, size) if last else (rows.n_columns, size)
+        total = torch.zeros(shape, dtype=torch.float64, device=rows.device)
+        for block in rows.blocks():
+            centred = block - centre
+            codes = centred @ basis
+            total += codes.T @ codes if last else centred.T @ codes
+        if not last:
+            basis = torch.linalg.qr(total.float())[0]
+    values, vectors = _largest(total.cpu().numpy(), n)
+    basis = basis @ torch.from_numpy(vectors.astype(np.float32)).to(rows.device)
+    left = 0.0
+    for block in rows.blocks():
+        centred = block - centre
+        left += sum_of_squares(centred - (centred @ basis) @ basis.T)
+    return values, basis.cpu().double().numpy(), left
+
+
+@torch.no_grad()
+def find_start(sums: Sums, train: Rows, scaling: Scaling, pca: PrincipalComponents) -> Start:
+    """Measure where training rows and their codes lie, of many rows at some of them.
+
+    Parameters
+    ----------
+    sums : Sums
+        What all rows sum up to.
+    train : Rows
+        Training rows, in the units of `scaling`.
+    scaling : Scaling
+        The units.
+    pca : PrincipalComponents
+        Of all rows.
+    """
+    centre = torch.from_numpy(pca.mean.astype(np.float32)).to(train.device)
+    components = torch.from_numpy(pca.components.astype(np.float32)).to(train.device)
+    distances, codes = [], []
+    for block in train.sample(MANY_ROWS).blocks():
+        away = block - centre
+        distances.append(torch.linalg.vector_norm(away, dim=1).cpu())
+        codes.append((away @ components.T).cpu())
+    middle, radius = ordinary_codes(torch.cat(codes).numpy())
+    row_bounds = tuple((edge - scaling.shift) / scaling.scale for edge in (sums.low, sums.high))
+    return Start(
+        pca,
+        max(pca.residual, SMALLEST_RESIDUAL),
+        row_bounds,
+        REACH * _reached(torch.cat(distances).numpy()),
+        middle,
+        radius,
+    )
+
+
+def ordinary_codes(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle and the half widths of the box in which codes are ordinary."""
+    low, high = np.quantile(codes, [1 - WITHIN, WITHIN], axis=0)
+    middle, radius = (low + high) / 2, (high - low) / 2
+    # A component without variance has no outside.
+    width = np.where(radius > 0, radius, np.inf)
+    distances = (np.abs(codes - middle) / width).max(axis=1)
+    return middle, REACH * max(_reached(distances), 1.0) * radius
+
+
+def _reached(distances: np.ndarray) -> float:
+    """Return the distance that enough rows reach to learn from them."""
+    n = min(max(len(distances) // 10, 1), ROWS_TO_LEARN)
+    return float(np.partition(distances, -n)[-n])

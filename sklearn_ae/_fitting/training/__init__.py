@@ -1,0 +1,212 @@
+"""Training: what it is told, turned into a net of skorch that trains until nothing gets better."""
+
+import copy
+import functools
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, LRScheduler, PrintLog
+from skorch.helper import predefined_split
+from torch import nn
+
+from sklearn_ae._fitting.training.denoising import Denoising
+from sklearn_ae._fitting.training.interrupts import heard_interrupts
+from sklearn_ae._fitting.training.net import ReconstructionNet, make_net
+from sklearn_ae._fitting.training.stopping import KeepBest
+from sklearn_ae._rows import Rows
+from sklearn_ae._specs import TrainingSpec
+from sklearn_ae._warnings import warn
+from sklearn_ae.modules import Autoencoder
+
+# Rows a batch, and the batches that an epoch of few rows has all the same.
+BATCH_ROWS = 128
+LEAST_BATCH_ROWS = 16
+LEAST_BATCHES = 16
+# Without validation rows: weights with more than so many times the loss of the start are spoiled.
+SPOILED = 2.0
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+}
+
+
+def make_optimizer(
+    params: list, lr: float, *, kind: str | Callable, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Make the optimizer of a kind, or a user's, over groups of parameters.
+
+    Raises
+    ------
+    ValueError
+        If a user's callable returns something else.
+    """
+    if isinstance(kind, str):
+        fused = params[0]["params"][0].device.type in ("cpu", "cuda")
+        return OPTIMIZERS[kind](params, lr=lr, weight_decay=weight_decay, fused=fused)
+    made = kind(params)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise ValueError(
+            f"optimizer={kind!r} must return a torch.optim.Optimizer, got {type(made).__name__}."
+        )
+    return made
+
+
+def prepare(
+    spec: TrainingSpec,
+    network: Autoencoder,
+    criterion: nn.Module,
+    train: Rows,
+    valid: Rows | None,
+    denoising: Denoising | None,
+    generator: torch.Generator,
+) -> ReconstructionNet:
+    """Make the net that trains the network.
+
+    Parameters
+    ----------
+    spec : TrainingSpec
+        How to train.
+    network : Autoencoder
+        What is trained, on its device.
+    criterion : nn.Module
+        The loss, there too.
+    train, valid : Rows
+        Rows to train on and to choose by; no `valid` chooses by the training loss.
+    denoising : Denoising or None
+        How batches are corrupted.
+    generator : torch.Generator
+        Draws the order of the rows.
+    """
+    batch_size = spec.batch_size
+    if batch_size is None:
+        batch_size = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, len(train) // LEAST_BATCHES))
+    keeper = KeepBest(
+        valid, spec.n_iter_no_change, spec.tol, cut_rate=not any(map(_schedules, spec.callbacks))
+    )
+    return make_net(
+        network,
+        criterion,
+        train.device,
+        train.n_columns,
+        denoising=denoising,
+        optimizer=functools.partial(
+            make_optimizer, kind=spec.optimizer, weight_decay=spec.weight_decay
+        ),
+        lr=spec.learning_rate_init,
+        max_epochs=spec.max_iter,
+        batch_size=min(batch_size, len(train)),
+        iterator_train__generator=generator,
+        train_split=predefined_split(valid) if valid is not None else None,
+        # First, so that it has seen the epoch in which another callback stops training.
+        callbacks=[("keep_best", keeper), *spec.callbacks],
+        # skorch prints by another sink than its own whatever `verbose` says.
+        callbacks__print_log=PrintLog(sink=_print) if spec.verbose else None,
+        verbose=spec.verbose,
+    )
+
+
+def _schedules(callback: Any) -> bool:
+    """Tell whether a callback, its class, or either with a name, sets the learning rate."""
+    found = callback[1] if isinstance(callback, tuple) else callback
+    return issubclass(found if isinstance(found, type) else type(found), LRScheduler)
+
+
+def _print(line: str) -> None:
+    """Print a line, without skorch's colours where nobody would see them."""
+    print(line if sys.stdout.isatty() else re.sub(r"\x1b\[\d+m", "", line))
+
+
+def train_net(
+    net: ReconstructionNet, train: Rows, spec: TrainingSpec, listeners: list[Callback]
+) -> tuple[KeepBest, bool]:
+    """Train until there is no progress, and put the best weights back.
+
+    Parameters
+    ----------
+    net : ReconstructionNet
+        As `prepare` makes it.
+    train : Rows
+        Training rows.
+    spec : TrainingSpec
+        How to train.
+    listeners : list of skorch callbacks
+        Who is told of the epochs of this training too; one with a true attribute `finished` ends
+        it.
+
+    Returns
+    -------
+    keeper : KeepBest
+        What it saw.
+    interrupted : bool
+        Whether it was ended by the user's Ctrl-C.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the training diverged.
+    """
+    keeper = dict(net.callbacks_)["keep_best"]
+    own = net.callbacks_
+    start = copy.deepcopy(net.module_) if keeper.valid is None else None
+    net.callbacks_ = [*own, *(("listener", listener) for listener in listeners)]
+    interrupted = False
+    with heard_interrupts() as heard:
+        try:
+            net.notify("on_train_begin", X=train, y=None)
+            for _ in range(spec.max_iter):
+                net.fit_loop(train, epochs=1)
+                if any(getattr(callback, "finished", False) for _, callback in net.callbacks_):
+                    break
+        except KeyboardInterrupt as error:
+            if not hasattr(keeper, "kept"):
+                raise
+            # Of a callback, it asks for the end of the training: skorch knows no other way.
+            interrupted = heard.interrupt or not _of_a_callback(error)
+        finally:
+            net.notify("on_train_end", X=train, y=None)
+            net.callbacks_ = own
+    # The epoch that was interrupted has no losses.
+    while len(net.history) and keeper.monitor not in net.history[-1]:
+        net.history.pop()
+    keeper.restore(net)
+    if start is not None and _spoiled(net, train, start):
+        net.module_.load_state_dict(start.state_dict())
+        keeper.kept = replace(keeper.kept, epoch=0)
+    net.module_.eval()
+    if keeper.diverged:
+        warn(
+            f"Training diverged in epoch {len(net.history)}: the loss was no longer finite. The "
+            "best weights before that are kept. Try a smaller learning_rate_init.",
+            ConvergenceWarning,
+        )
+    return keeper, interrupted
+
+
+def _of_a_callback(error: KeyboardInterrupt) -> bool:
+    """Tell whether an interrupt came out of a callback."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is ReconstructionNet.notify.__code__ for frame, _ in frames)
+
+
+def _spoiled(net, train, start):
+    """Tell whether the weights are no longer those that the best training loss was measured on.
+
+    It is the mean over an epoch, each batch before its step: the last steps may have led anywhere.
+    """
+    kept, before = (net.mean_loss(train, m, corrupted=True) for m in (net.module_, start))
+    return not kept - before <= (SPOILED - 1) * abs(before)
+
+
+def without_rows(net: ReconstructionNet) -> ReconstructionNet:
+    """Take out of a net, in place, what it held for its training: rows, generators, weights."""
+    net.train_split = net.denoising = net.iterator_train__generator = None
+    net.callbacks_ = [(name, c) for name, c in net.callbacks_ if not isinstance(c, KeepBest)]
+    net.callbacks = [c for c in net.callbacks if not (isinstance(c, tuple) and c[0] == "keep_best")]
+    return net

@@ -1,0 +1,118 @@
+"""A step of training on corrupted rows, and what corrupts them."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sklearn_ae import corruption as kinds
+from sklearn_ae._rows import Scaling
+from sklearn_ae._specs import NoiseSpec
+from sklearn_ae.modules import Autoencoder
+from sklearn_ae.modules.attention import patch_of_pixels
+
+
+@dataclass
+class Denoising:
+    """How corrupted rows are made, and what is asked of the network that sees them.
+
+    Attributes
+    ----------
+    corrupt : callable
+        ``tensor -> tensor``: what the network sees of a batch.
+    emphasis : float
+        Share of the loss that corrupted cells have in that of two cells, a corrupted and a clean
+        one; 0.5 counts all cells alike.
+    head_weight : float
+        Weight of the cross-entropy of the network's head, which tells corrupted cells from clean
+        ones.
+    masks_tokens : bool
+        Whether the encoder is told which cells are masked.
+    """
+
+    corrupt: Callable[[torch.Tensor], torch.Tensor]
+    emphasis: float = 0.5
+    head_weight: float = 0.0
+    masks_tokens: bool = False
+
+    def loss(
+        self, network: Autoencoder, criterion: nn.Module, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of a batch of clean rows, and what the network made of them."""
+        inputs = self.corrupt(rows)
+        if self.emphasis == 0.5 and network.head is None and not self.masks_tokens:
+            rebuilt = network(inputs)
+            return criterion(rebuilt, rows), rebuilt
+        # A cell that is drawn and yet keeps its value is not corrupted.
+        corrupted = inputs != rows
+        codes = network.encoder(inputs, *([corrupted] if self.masks_tokens else []))
+        rebuilt = network.decoder(codes)
+        if self.emphasis == 0.5:
+            loss = criterion(rebuilt, rows)
+        else:
+            weight = torch.where(corrupted, 2 * self.emphasis, 2 * (1 - self.emphasis))
+            loss = criterion(rebuilt, rows, weight)
+        if network.head is not None:
+            found = F.binary_cross_entropy_with_logits(network.head(codes), corrupted.to(codes))
+            loss = loss + self.head_weight * found
+        return loss, rebuilt
+
+
+def make_denoising(
+    noise: NoiseSpec,
+    scaling: Scaling,
+    image_shape: tuple[int, int, int] | None,
+    generator: torch.Generator,
+) -> Denoising:
+    """Make what corrupts batches, on the device of the generator."""
+    corrupt = make_corruption(noise, scaling, image_shape, generator.device)
+    if noise.emphasis == 0.5:
+        corrupt = functools.partial(kinds.corrupt_some_rows, corrupt=corrupt)
+    return Denoising(
+        functools.partial(corrupt, generator=generator),
+        noise.emphasis,
+        noise.head_weight,
+        noise.masks_tokens,
+    )
+
+
+def make_corruption(
+    noise: NoiseSpec,
+    scaling: Scaling,
+    image_shape: tuple[int, int, int] | None,
+    device: torch.device,
+) -> Callable:
+    """Make ``(tensor, generator) -> tensor``, for scaled rows on the device."""
+    if not isinstance(noise.corruption, str):
+        return functools.partial(_users_corruption, noise.corruption)
+
+    def tensor(values):
+        return torch.tensor(values, dtype=torch.float32, device=device)
+
+    level = tensor(noise.level)
+    if noise.corruption == "gaussian":
+        return kinds.Gaussian(level, tensor(scaling.deviation))
+    if noise.corruption == "masking":
+        patches = None
+        if noise.masks_tokens and image_shape is not None:
+            patches = patch_of_pixels(image_shape).to(device)
+        return kinds.Masking(level, tensor(np.zeros(len(scaling.shift))), patches)
+    if noise.corruption == "salt_and_pepper":
+        return kinds.SaltAndPepper(level, tensor(scaling.low), tensor(scaling.high))
+    return kinds.Swap(level)
+
+
+def _users_corruption(corruption, x, generator):
+    """Call a user's corruption on a copy, and check what comes back."""
+    corrupted = corruption(x.clone(), generator)
+    if not isinstance(corrupted, torch.Tensor) or corrupted.shape != x.shape:
+        found = tuple(corrupted.shape) if hasattr(corrupted, "shape") else type(corrupted).__name__
+        raise ValueError(
+            f"corruption must return a tensor of the shape that it is given: expected "
+            f"{tuple(x.shape)}, got {found}."
+        )
+    return corrupted.to(x)

@@ -1,0 +1,180 @@
+"""A thin skorch net: its loop, history and callbacks, on rows that lie on the device."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import nn
+
+from sklearn_ae._fitting.training.denoising import Denoising
+from sklearn_ae._rows import Batches, DenseRows, Rows, block_size
+
+
+class ReconstructionNet(NeuralNet):
+    """Trains a module to rebuild its input.
+
+    Two of skorch's methods do other than in skorch. `run_single_epoch` keeps the losses on the
+    device, and `train_step_single` is where batches are corrupted.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Maps rows to rows of the same shape.
+    denoising : Denoising or None, default=None
+        How the rows are corrupted in training; None trains on clean rows.
+    **kwargs
+        skorch's.
+    """
+
+    def __init__(
+        self, module: nn.Module, *args: Any, denoising: Denoising | None = None, **kwargs: Any
+    ):
+        super().__init__(module, *args, **kwargs)
+        self.denoising = denoising
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
+        """Compute the loss of a batch and its gradient."""
+        inputs, targets = batch
+        if self.denoising is None:
+            y_pred = self.module_(inputs)
+            loss = self.criterion_(y_pred, targets)
+        else:
+            loss, y_pred = self.denoising.loss(self.module_, self.criterion_, targets)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+    def run_single_epoch(
+        self,
+        iterator: Batches | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, torch.Tensor]],
+        **fit_params: Any,
+    ) -> None:
+        """Go through the batches once and record the mean loss.
+
+        The losses stay on the device until the end of the epoch, unless a callback listens to
+        batches and so may want them at once.
+        """
+        if iterator is None:
+            return
+        listened = listens_to_batches(self)
+        self._set_training(training)
+        # In one piece: small tensors that stay, one a step, would break up the heap.
+        losses = torch.empty(len(iterator), dtype=torch.float64, device=self.device)
+        sizes = []
+        if not listened:
+            # Callbacks that look for a batch, as Checkpoint does, find one without records.
+            self.history.new_batch()
+        for i, batch in enumerate(iterator):
+            if listened:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses[i] = step["loss"].detach()
+            sizes.append(len(batch[0]))
+            if listened:
+                self.history.record_batch(prefix + "_loss", step["loss"].item())
+                self.history.record_batch(prefix + "_batch_size", sizes[-1])
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        weights = torch.tensor(sizes, dtype=torch.float64, device="cpu")
+        loss = float(losses.cpu() @ weights / weights.sum())
+        key = f"{prefix}_loss"
+        earlier = [row[key] for row in self.history[:-1]]
+        self.history.record(key, loss)
+        self.history.record(key + "_best", not earlier or loss < min(earlier))
+        self.history.record(prefix + "_batch_count", len(sizes))
+
+    def mean_loss(self, rows: Rows, module: nn.Module, *, corrupted: bool = False) -> float:
+        """Return the mean loss of a module over rows, clean or corrupted, in evaluation mode."""
+        module.eval()
+        total = 0.0
+        with torch.no_grad():
+            for block in rows.blocks():
+                inputs = self.denoising.corrupt(block) if corrupted and self.denoising else block
+                total += float(self.criterion_(module(inputs), block)) * len(block)
+        return total / len(rows)
+
+
+def listens_to_batches(net: NeuralNet) -> bool:
+    """Tell whether any callback of a net listens to batches."""
+    return any(
+        getattr(type(callback), hook, None) is not getattr(Callback, hook)
+        for _, callback in net.callbacks_
+        for hook in ("on_batch_begin", "on_batch_end")
+    )
+
+
+def as_rows(X: Any, y: Any = None) -> DenseRows:
+    """Make rows of an array, for `forward` and `predict` of a net that is fitted."""
+    return DenseRows(torch.as_tensor(np.asarray(X, dtype=np.float32), device="cpu"))
+
+
+def make_net(
+    module: nn.Module, criterion: nn.Module, device: torch.device, n_columns: int, **params: Any
+) -> ReconstructionNet:
+    """Make a net, initialized.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Maps rows to rows; it is not copied.
+    criterion : nn.Module
+        The loss, which learns nothing itself.
+    device : torch.device
+        Where both are.
+    n_columns : int
+        Width of a row.
+    **params
+        More parameters of skorch.
+    """
+    return ReconstructionNet(
+        module,
+        criterion=criterion.requires_grad_(False),
+        dataset=as_rows,
+        iterator_train=Batches,
+        iterator_valid=Batches,
+        iterator_valid__batch_size=block_size(n_columns),
+        # The net records these itself.
+        callbacks__train_loss=None,
+        callbacks__valid_loss=None,
+        device=str(device),
+        **params,
+    ).initialize()
+
+
+def restored_net(
+    module: nn.Module, criterion: nn.Module, device: torch.device, n_columns: int, saved: Any
+) -> ReconstructionNet:
+    """Make the net of a fit that was saved: its modules and history.
+
+    Parameters
+    ----------
+    module, criterion : nn.Module
+        As they were fitted.
+    device : torch.device
+        Where they are.
+    n_columns : int
+        Width of a row.
+    saved : dict
+        Its "history", "batch_size" and "max_epochs". No other parameter of skorch is set: it may
+        come from a file.
+
+    Raises
+    ------
+    ValueError
+        If one of them is missing.
+    """
+    try:
+        history = list(saved["history"])
+        batch_size, max_epochs = int(saved["batch_size"]), int(saved["max_epochs"])
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"The saved net is damaged: {error!r}.") from error
+    net = make_net(
+        module, criterion, device, n_columns,
+        verbose=0, train_split=None, batch_size=batch_size, max_epochs=max_epochs,
+    )  # fmt: skip
+    net.history.extend(history)
+    return net

@@ -1,0 +1,116 @@
+"""When training stops, when its rate is cut, and which weights it keeps."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from sklearn_ae._rows import Rows
+
+# A plateau of a third of the patience cuts the learning rate to this share.
+RATE_CUT = 0.5
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Weights that were the best when they were copied.
+
+    Attributes
+    ----------
+    loss : float
+        Their loss.
+    epoch : int
+        Their epoch, 0 for the start.
+    state : dict of Tensor
+        The weights.
+    """
+
+    loss: float
+    epoch: int
+    state: dict[str, torch.Tensor]
+
+
+class KeepBest(Callback):
+    """Keep the best weights in memory, cut the learning rate on a plateau, stop without progress.
+
+    Parameters
+    ----------
+    valid : Rows or None
+        Rows whose loss is watched; None watches the training loss.
+    n_iter_no_change : int
+        Epochs without progress after which training stops.
+    tol : float
+        What counts as progress, relative to the best value so far.
+    cut_rate : bool
+        Whether to cut the learning rate after a third of these epochs.
+
+    Attributes
+    ----------
+    kept : Kept
+        The best weights.
+    diverged : bool
+        Whether a loss was no longer finite.
+    finished : bool
+        Whether training has to stop once every callback has seen the epoch.
+    """
+
+    def __init__(self, valid: Rows | None, n_iter_no_change: int, tol: float, *, cut_rate: bool):
+        self.valid = valid
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.cut_rate = cut_rate
+
+    @property
+    def monitor(self) -> str:
+        """Key of the history that is watched; lower is better."""
+        return "train_loss" if self.valid is None else "valid_loss"
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Take the weights at the start as the best so far."""
+        self.diverged = self.finished = False
+        self._idle = self._uncut = self._epoch = 0
+        self._spare: dict[str, torch.Tensor] = {}
+        # Only clean rows tell what the start is worth: a training loss would not compare.
+        loss = math.inf if self.valid is None else net.mean_loss(self.valid, net.module_)
+        self.kept = Kept(loss, 0, self._copied(net))
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Compare the epoch with the best one."""
+        self._epoch += 1
+        losses = net.history[-1]
+        if not math.isfinite(losses["train_loss"]) or not math.isfinite(losses[self.monitor]):
+            self.diverged = self.finished = True
+            return
+        loss, best = losses[self.monitor], self.kept.loss
+        if loss < best:
+            before = self.kept.state
+            # In one step: an interrupt while weights are copied leaves those that were kept.
+            self.kept = Kept(loss, self._epoch, self._copied(net))
+            self._spare = before
+        if best == math.inf or best - loss > self.tol * abs(best):
+            self._idle = self._uncut = 0
+            return
+        self._idle += 1
+        self._uncut += 1
+        if self._idle >= self.n_iter_no_change:
+            self.finished = True
+            return
+        if self.cut_rate and self._uncut >= max(self.n_iter_no_change // 3, 1):
+            self._uncut = 0
+            for group in net.optimizer_.param_groups:
+                group["lr"] *= RATE_CUT
+
+    def _copied(self, net: Any) -> dict[str, torch.Tensor]:
+        """Copy the weights to where the best but one were."""
+        state = net.module_.state_dict()
+        if not self._spare:
+            return {name: tensor.clone() for name, tensor in state.items()}
+        for name, tensor in state.items():
+            self._spare[name].copy_(tensor)
+        return self._spare
+
+    def restore(self, net: Any) -> None:
+        """Put the best weights back into the net."""
+        net.module_.load_state_dict(self.kept.state)

@@ -1,0 +1,108 @@
+"""Fitted networks in the units of the user, and rows through them, a block at a time."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sklearn_ae._rows import Scaling, dense, row_blocks
+from sklearn_ae.modules import Autoencoder, Rescaled, settled
+from sklearn_ae.modules.hidden import hidden_layers
+from sklearn_ae.modules.refined import refined
+
+
+def in_user_units(
+    network: Autoencoder, scaling: Scaling, n_steps: int, code_layer: int | None
+) -> tuple[Autoencoder, nn.Module]:
+    """Copy a network for rows and codes in the units of the user, in float64.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        For scaled rows.
+    scaling : Scaling
+        How they were scaled.
+    n_steps : int
+        Steps that improve each code.
+    code_layer : int or None
+        Hidden layer whose activations are the codes.
+
+    Returns
+    -------
+    module : Autoencoder
+        Encodes, its steps included, and decodes.
+    coder : nn.Module
+        What gives the codes: the encoder, or the layer.
+    """
+    device = next(network.parameters()).device
+    # In float32, codes would depend on the batch that a row is transformed in, and steps multiply
+    # what was rounded.
+    network = copy.deepcopy(network).double()
+    settled(network)
+    network, scale = refined(network, n_steps), scaling.scale
+    shift = torch.tensor(scaling.shift, dtype=torch.float64, device=device)
+    origin = torch.zeros((), dtype=shift.dtype, device=device)
+    module = Autoencoder(
+        Rescaled(network.encoder, shift, scale, origin, scale),
+        Rescaled(network.decoder, origin, scale, shift, scale),
+    ).eval()
+    if code_layer is None:
+        return module, module.encoder
+    layer = hidden_layers(network)[code_layer]
+    return module, Rescaled(layer, shift, scale, origin, 1.0).eval()
+
+
+def count_outputs(module: nn.Module, n_inputs: int, device: torch.device) -> int:
+    """Return how many columns a module gives."""
+    with torch.inference_mode():
+        row = torch.zeros(1, n_inputs, dtype=torch.float64, device=device)
+        return module(row).shape[1]
+
+
+def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
+    """Run rows through a module.
+
+    Parameters
+    ----------
+    module : nn.Module
+        On the device.
+    X : ndarray or CSR matrix of shape (n_rows, n_inputs)
+        Rows.
+    n_outputs : int
+        What the module makes of a row.
+    device : str
+        Where the module is.
+
+    Returns
+    -------
+    result : ndarray of shape (n_rows, n_outputs)
+        In the dtype of `X`.
+    """
+    result = np.empty((X.shape[0], n_outputs), dtype=X.dtype)
+    with torch.inference_mode():
+        for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
+            # torch takes neither read-only arrays nor foreign byte orders.
+            rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
+            result[start:stop] = module(torch.from_numpy(rows).to(device)).cpu().numpy()
+    return result
+
+
+def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> np.ndarray:
+    """Return the squared distance of each row to its reconstruction, in units of `unit`."""
+    errors = np.empty(X.shape[0])
+    for start, stop in row_blocks(*X.shape):
+        rows = dense(X[start:stop])
+        missed = (rows.astype(np.float64) - apply(module, rows, X.shape[1], device)) / unit
+        errors[start:stop] = np.einsum("ij,ij->i", missed, missed)
+    return errors
+
+
+def sum_of_squares_about(shift: np.ndarray, X: Any, unit: float) -> float:
+    """Return the sum of the squared distances of rows to a point, in units of `unit`."""
+    total = 0.0
+    for start, stop in row_blocks(*X.shape):
+        rows = (dense(X[start:stop]) - shift) / unit
+        total += float(np.einsum("ij,ij->", rows, rows))
+    return total

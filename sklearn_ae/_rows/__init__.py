@@ -1,0 +1,25 @@
+"""Rows: read through one door, scaled, summed up, in blocks and in batches."""
+
+from sklearn_ae._rows.batches import Batches
+from sklearn_ae._rows.blocks import block_size, dense, row_blocks
+from sklearn_ae._rows.rows import DenseRows, KeptRows, Rows, ScaledRows, SparseRows
+from sklearn_ae._rows.scaling import Scaling, scaled_rows
+from sklearn_ae._rows.sums import Sums, self_products, sum_of_squares, sum_up
+
+__all__ = [
+    "Batches",
+    "DenseRows",
+    "KeptRows",
+    "Rows",
+    "ScaledRows",
+    "Scaling",
+    "SparseRows",
+    "Sums",
+    "block_size",
+    "dense",
+    "row_blocks",
+    "scaled_rows",
+    "self_products",
+    "sum_of_squares",
+    "sum_up",
+]

@@ -1,0 +1,68 @@
+"""Batches of rows, in a new order in every pass."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+
+from sklearn_ae._rows.blocks import block_size
+from sklearn_ae._rows.rows import Rows
+
+
+class Batches:
+    """Batches of rows for skorch, as pairs (input, target) of the same tensor.
+
+    Parameters
+    ----------
+    rows : Rows
+        Where the batches come from.
+    batch_size : int
+        Rows a batch. A last batch of a single row is joined to the one before it: batches are what
+        some modules normalize by.
+    generator : torch.Generator or None, default=None
+        Draws a new order for every pass; None keeps the order of the rows.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator | None = None):
+        self.rows = rows
+        self.batch_size = batch_size
+        self.generator = generator
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._starts())
+
+    def _starts(self) -> range:
+        n_rows = len(self.rows)
+        lone = n_rows > self.batch_size > 1 and n_rows % self.batch_size == 1
+        return range(0, n_rows - lone, self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batches of one pass."""
+        n_rows = len(self.rows)
+        order = None
+        if self.generator is not None:
+            order = torch.randperm(n_rows, generator=self.generator, device=self.generator.device)
+            order = order.to(self.rows.index_device)
+        edges = [*self._starts(), n_rows]
+        # Small batches are gathered many at once: for each alone, that takes longer than the copy.
+        n_batches = max(block_size(self.rows.n_columns) // self.batch_size, 1)
+        ends = [edges[i : i + n_batches + 1] for i in range(0, len(self), n_batches)]
+        gathered: Iterator[torch.Tensor] = (
+            self.rows.slice(e[0], e[-1]) if order is None else self.rows.take(order[e[0] : e[-1]])
+            for e in ends
+        )
+        if self.rows.device.type == "cuda":
+            gathered = _ahead(gathered)
+        for block, e in zip(gathered, ends, strict=True):
+            for batch in block.split([b - a for a, b in pairwise(e)]):
+                yield batch, batch
+
+
+def _ahead(gathered: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Gather each block before the one before it is computed on: the device works meanwhile."""
+    ready = next(gathered, None)
+    while ready is not None:
+        following = next(gathered, None)
+        yield ready
+        ready = following

@@ -1,0 +1,28 @@
+"""How many rows are handled at once where the work goes through all of them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+# Bounds the memory, and what hidden layers make of so many rows stays in a processor's cache.
+BLOCK_CELLS = 2**20
+BLOCK_ROWS = 2048
+
+
+def block_size(n_columns: int) -> int:
+    """Return the rows of a block that is small beside any machine's memory."""
+    return min(max(BLOCK_CELLS // n_columns, 1), BLOCK_ROWS)
+
+
+def row_blocks(n_rows: int, n_columns: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of blocks of rows that are small beside any machine's memory."""
+    size = block_size(n_columns)
+    for start in range(0, n_rows, size):
+        yield start, min(start + size, n_rows)
+
+
+def dense(rows: Any) -> np.ndarray:
+    """Return rows as an array, sparse or not."""
+    return rows.toarray() if sparse.issparse(rows) else rows

@@ -1,0 +1,225 @@
+"""The one door to rows: their number, their columns, a block of them, some of them by number.
+
+Behind it lie a tensor, an array, an array in a file, or a sparse matrix. What comes out is centred,
+scaled, dense, in float32 and on the device.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from sklearn_ae._rows.blocks import row_blocks
+
+
+class Rows(Dataset):
+    """Rows for a network; a `Dataset`, so that skorch does not convert them.
+
+    Attributes
+    ----------
+    n_columns : int
+        Cells of a row.
+    device : torch.device
+        Where rows are wanted.
+    index_device : torch.device
+        Where `take` wants its index.
+    """
+
+    n_columns: int
+    device: torch.device
+    index_device = torch.device("cpu")
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        raise NotImplementedError
+
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the rows of `index` on the device."""
+        raise NotImplementedError
+
+    def slice(self, start: int, stop: int) -> torch.Tensor:
+        """Return the rows from `start` to `stop` on the device."""
+        raise NotImplementedError
+
+    def part(self, start: int, stop: int) -> "Rows":
+        """Return the rows from `start` to `stop` as rows of their own, without a copy."""
+        raise NotImplementedError
+
+    def sample(self, n: int) -> "Rows":
+        """Return all rows, or where there are more than `n` so many, drawn by a fixed seed."""
+        if len(self) <= n:
+            return self
+        draw = torch.Generator("cpu").manual_seed(0)
+        index = torch.randperm(len(self), generator=draw, device="cpu")[:n].sort().values
+        return DenseRows(self.take(index.to(self.index_device)))
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Yield the rows in their order, a block at a time, on the device."""
+        for start, stop in row_blocks(len(self), self.n_columns):
+            yield self.slice(start, stop)
+
+
+class DenseRows(Rows):
+    """Rows of a tensor.
+
+    Parameters
+    ----------
+    tensor : Tensor of shape (n_rows, n_columns)
+        Centred and scaled, on the device.
+    """
+
+    def __init__(self, tensor: torch.Tensor):
+        self.tensor = tensor
+        self.n_columns = tensor.shape[1]
+        self.device = self.index_device = tensor.device
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.tensor)
+
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the rows of `index`: a copy."""
+        return self.tensor.index_select(0, index)
+
+    def slice(self, start: int, stop: int) -> torch.Tensor:
+        """Return the rows from `start` to `stop`: a view."""
+        return self.tensor[start:stop]
+
+    def part(self, start: int, stop: int) -> "DenseRows":
+        """Return the rows from `start` to `stop` as rows of their own, without a copy."""
+        return DenseRows(self.tensor[start:stop])
+
+
+class _HostRows(Rows):
+    """Rows that stay as the user gave them: centred, scaled and sent as they are read.
+
+    Parameters
+    ----------
+    source : ndarray or CSR matrix of shape (n_rows_in_source, n_columns)
+        Neither centred nor scaled; may be read-only, or mapped from a file.
+    order : ndarray of shape (n_rows,)
+        Which of its rows, in which order.
+    shift : ndarray of shape (n_columns,)
+        Subtracted from every row.
+    scale : float
+        Divides every row.
+    device : torch.device
+        Where rows are wanted.
+    """
+
+    def __init__(
+        self, source: Any, order: np.ndarray, shift: np.ndarray, scale: float, device: torch.device
+    ):
+        self.source = source
+        self.order = order
+        self.shift = shift
+        self.scale = scale
+        self.device = device
+        self.n_columns = source.shape[1]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.order)
+
+    def _scaled(self, source: Any) -> np.ndarray:
+        """Return rows of the source centred and scaled, in float32."""
+        raise NotImplementedError
+
+    def _read(self, order: np.ndarray) -> torch.Tensor:
+        # A file is read forwards, and what was read put in order after.
+        forwards = np.argsort(order)
+        backwards = np.empty_like(forwards)
+        backwards[forwards] = np.arange(len(order))
+        rows = self._scaled(self.source[order[forwards]])
+        return torch.from_numpy(rows[backwards]).to(self.device)
+
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the rows of `index` on the device."""
+        return self._read(self.order[index.numpy()])
+
+    def slice(self, start: int, stop: int) -> torch.Tensor:
+        """Return the rows from `start` to `stop` on the device."""
+        return self._read(self.order[start:stop])
+
+    def part(self, start: int, stop: int) -> "_HostRows":
+        """Return the rows from `start` to `stop` as rows of their own, without a copy."""
+        order = self.order[start:stop]
+        return type(self)(self.source, order, self.shift, self.scale, self.device)
+
+
+class ScaledRows(_HostRows):
+    """Rows of an array; parameters as of all that stay as the user gave them."""
+
+    def _scaled(self, source: np.ndarray) -> np.ndarray:
+        rows = source - self.shift
+        rows /= self.scale
+        return rows.astype(np.float32)
+
+
+class SparseRows(_HostRows):
+    """Rows of a CSR matrix without duplicates, made dense as they are read; parameters likewise."""
+
+    def _scaled(self, source: Any) -> np.ndarray:
+        # The stored values and the empty cells apart, and rounded as dense rows are: training would
+        # make much of a difference in the last bit.
+        empty = ((0 - self.shift) / self.scale).astype(np.float32)
+        rows = np.tile(empty, (source.shape[0], 1))
+        index = np.repeat(np.arange(source.shape[0]), np.diff(source.indptr))
+        rows[index, source.indices] = (source.data - self.shift[source.indices]) / self.scale
+        return rows
+
+
+class KeptRows(Rows):
+    """Rows that are scaled when they are first read, and kept on the device from then on.
+
+    Parameters
+    ----------
+    source : ScaledRows
+        Where they come from.
+    """
+
+    def __init__(self, source: ScaledRows):
+        self.source = source
+        self.n_columns = source.n_columns
+        self.device = self.index_device = source.device
+        self._start, self._stop = 0, len(source)
+        shape = (len(source), source.n_columns)
+        self._tensor = torch.empty(shape, dtype=torch.float32, device=source.device)
+        self._n_read = [0]  # which all parts share
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._stop - self._start
+
+    def _up_to(self, stop: int) -> torch.Tensor:
+        """Read what was not read yet of the rows before `stop`, counted in all of them."""
+        missing = stop - self._n_read[0]
+        for start, end in row_blocks(max(missing, 0), self.n_columns):
+            first = stop - missing
+            self._tensor[first + start : first + end] = self.source.slice(
+                first + start, first + end
+            )
+        self._n_read[0] = max(stop, self._n_read[0])
+        return self._tensor
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """All rows, of shape (n_rows, n_columns)."""
+        return self._up_to(self._stop)[self._start : self._stop]
+
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the rows of `index`: a copy."""
+        return self.tensor.index_select(0, index)
+
+    def slice(self, start: int, stop: int) -> torch.Tensor:
+        """Return the rows from `start` to `stop`: a view."""
+        return self._up_to(self._start + stop)[self._start + start : self._start + stop]
+
+    def part(self, start: int, stop: int) -> "KeptRows":
+        """Return the rows from `start` to `stop` as rows of their own, without a copy."""
+        part = object.__new__(KeptRows)
+        part.__dict__.update(self.__dict__)
+        part._start, part._stop = self._start + start, self._start + stop
+        return part

@@ -1,0 +1,223 @@
+"""What is learned from all rows, as sums: over blocks, over calls, over processes."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sklearn_ae._rows.blocks import block_size, dense, row_blocks
+from sklearn_ae._rows.scaling import Scaling
+
+# Up to so many columns their products are summed up too: PCA is their eigenvectors.
+MANY_COLUMNS = 1000
+# Columns that `self_products` multiplies at once with all that come after them.
+PANEL = 200
+# Rows, spread evenly, that say about where the rows lie and how far they reach.
+N_FIRST = 256
+# How far from the unit the farthest cell may be before squares in float32 leave its range.
+FARTHEST = 2.0**30
+
+
+def sum_of_squares(a: torch.Tensor) -> float:
+    """Return the sum of the squares of all cells; of a row in its dtype, of the rows in float64."""
+    return float(a.square().sum(1).sum(dtype=torch.float64))
+
+
+def self_products(a: torch.Tensor) -> torch.Tensor:
+    """Return ``a.T @ a``; of many columns one triangle is computed, and the other copied."""
+    n = a.shape[1]
+    if n <= PANEL:
+        return a.T @ a
+    products = torch.empty((n, n), dtype=a.dtype, device=a.device)
+    for start in range(0, n, PANEL):
+        stop = min(start + PANEL, n)
+        products[start:stop, start:] = a[:, start:stop].T @ a[:, start:]
+        products[stop:, start:stop] = products[start:stop, stop:].T
+    return products
+
+
+class Sums:
+    """Count, sums, squares or products of columns, least and greatest of rows that are added up.
+
+    Cells are taken from `centre` and in units of `unit`, so that no large squares are subtracted
+    from each other. Two sums with the same of both can be added.
+
+    Parameters
+    ----------
+    centre : ndarray of shape (n_columns,), float64
+        About the mean of the rows.
+    unit : float
+        About as far as rows lie from it; a power of two, by which divisions are exact.
+    dtype : torch.dtype
+        What products of a block are computed in; they are summed up in float64.
+    device : torch.device
+        Where they are computed.
+
+    Attributes
+    ----------
+    count : int
+        Number of rows.
+    low, high : ndarray of shape (n_columns,)
+        Least and greatest value of each column.
+    """
+
+    def __init__(
+        self,
+        centre: np.ndarray,
+        unit: float,
+        *,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device,
+    ):
+        n = len(centre)
+        self.centre, self.unit, self.dtype, self.device = centre, unit, dtype, device
+        self.count = 0
+        self.low, self.high = np.full(n, np.inf), np.full(n, -np.inf)
+        self._total = np.zeros(n)
+        # Of many columns the squares alone.
+        shape = (n, n) if n <= MANY_COLUMNS else (n,)
+        self._products = torch.zeros(shape, dtype=torch.float64, device=device)
+
+    def add(self, rows: np.ndarray) -> None:
+        """Add a block of rows, in the units of the user."""
+        self.count += len(rows)
+        self.low = np.minimum(self.low, rows.min(axis=0))
+        self.high = np.maximum(self.high, rows.max(axis=0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            away = (rows - self.centre) / self.unit
+            self._total += away.sum(axis=0)
+        block = torch.from_numpy(away).to(self.device, self.dtype)
+        found = self_products(block) if self._products.ndim == 2 else block.square().sum(0)
+        self._products += found
+
+    def add_sparse(self, rows: Any) -> None:
+        """Add the rows of a CSR matrix of many columns without making them dense."""
+        n_rows, n_columns = rows.shape
+        self.count += n_rows
+        self.low = np.minimum(self.low, rows.min(axis=0).toarray().ravel())
+        self.high = np.maximum(self.high, rows.max(axis=0).toarray().ravel())
+        # The stored cells and the zeros apart.
+        n_zeros = n_rows - np.bincount(rows.indices, minlength=n_columns)
+        with np.errstate(over="ignore", invalid="ignore"):
+            away = (rows.data - self.centre[rows.indices]) / self.unit
+            zero = -self.centre / self.unit
+            self._total += np.bincount(rows.indices, away, n_columns) + n_zeros * zero
+            squares = np.bincount(rows.indices, away**2, n_columns) + n_zeros * zero**2
+        self._products += torch.from_numpy(squares).to(self.device)
+
+    def __iadd__(self, other: "Sums") -> "Sums":
+        """Add the sums of other rows about the same centre, in the same unit."""
+        self.count += other.count
+        self.low = np.minimum(self.low, other.low)
+        self.high = np.maximum(self.high, other.high)
+        self._total += other._total
+        self._products += other._products
+        return self
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Which columns have one value only."""
+        return self.low == self.high
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each column; exactly its value where it has one only."""
+        return np.where(self.constant, self.low, self.centre + self.unit * self._total / self.count)
+
+    @property
+    def farthest(self) -> float:
+        """How far any cell lies from the mean of its column."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.maximum(self.high - self.mean, self.mean - self.low).max())
+
+    @property
+    def has_products(self) -> bool:
+        """Whether the products of the columns are summed up, and not their squares alone."""
+        return self._products.ndim == 2
+
+    def products(self, scale: float) -> np.ndarray:
+        """Return the sums of the products about the mean, (n_columns, n_columns), or squares.
+
+        Parameters
+        ----------
+        scale : float
+            The unit of the cells.
+        """
+        off = self._total / self.count
+        products = self._products.cpu().numpy()
+        if self.has_products:
+            products = products - self.count * np.outer(off, off)
+            products[self.constant] = products[:, self.constant] = 0
+        else:
+            products = np.where(self.constant, 0, products - self.count * off**2).clip(0)
+        return products * (self.unit / scale) ** 2
+
+    def scaling(self) -> Scaling:
+        """Return the units in which the rows have mean 0 and mean square 1."""
+        products = self.products(self.unit)
+        squares = np.diagonal(products) if self.has_products else products
+        variance = np.maximum(squares, 0) / self.count
+        # In float32, so that sparse and dense rows have the same, whatever the order of the sums.
+        scale = self.unit * (float(np.float32(np.sqrt(variance.mean()))) or 1.0)
+        shift = self.mean
+        return Scaling(
+            shift,
+            float(scale),
+            np.sqrt(variance) * (self.unit / scale),
+            (self.low - shift) / scale,
+            (self.high - shift) / scale,
+        )
+
+
+def sum_up(X: Any, dtype: torch.dtype, device: torch.device) -> Sums:
+    """Sum up all rows, in one pass but where the first look at them misled.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_columns)
+        In the units of the user.
+    dtype : torch.dtype
+        What products are computed in.
+    device : torch.device
+        Where they are computed.
+
+    Raises
+    ------
+    ValueError
+        If the variance overflows.
+    """
+    n_rows, n_columns = X.shape
+    n_first = min(n_rows, N_FIRST, block_size(n_columns))
+    few = dense(X[np.linspace(0, n_rows - 1, n_first).astype(int)])
+    with np.errstate(over="ignore", invalid="ignore"):
+        centre = few.mean(axis=0, dtype=np.float64)
+        unit = _power_of_two(np.abs(few - centre).max())
+    if np.isfinite(centre).all() and np.isfinite(unit):
+        sums = _sum_about(X, centre, unit, dtype, device)
+        if sums.farthest == 0 or unit / FARTHEST <= sums.farthest <= unit * FARTHEST:
+            return sums
+        unit = _power_of_two(sums.farthest)
+        if np.isfinite(unit) and np.isfinite(sums.mean).all():
+            return _sum_about(X, sums.mean, unit, dtype, device)
+    raise ValueError(
+        "X has values too large to compute a variance in float64. Scale it, for example with "
+        "RobustScaler."
+    )
+
+
+def _sum_about(X, centre, unit, dtype, device):
+    sums = Sums(centre, unit, dtype=dtype, device=device)
+    if sparse.issparse(X) and not sums.has_products:
+        sums.add_sparse(X)
+        return sums
+    for start, stop in row_blocks(*X.shape):
+        sums.add(dense(X[start:stop]))
+    return sums
+
+
+def _power_of_two(size: float) -> float:
+    """Return a number of about this size by which divisions are exact."""
+    if not 0 < size < np.inf:
+        return float(size) or 1.0
+    return float(np.ldexp(1.0, np.frexp(np.float64(size))[1] - 1))
