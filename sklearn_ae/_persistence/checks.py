@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_ae._persistence.modules import damaged
+from sklearn_ae._persistence.modules import RefusedError, damaged
 from sklearn_ae.modules.hidden import hidden_layers
 
 # What `fit` sets, and reading makes anew.
@@ -45,7 +45,7 @@ def check_names(cls: type, state: Any) -> None:
             or hasattr(ours, name)
             or hasattr(inspect.getattr_static(cls, name, None), "__get__")
         ):
-            raise ValueError(
+            raise RefusedError(
                 f"The saved {cls.__name__} names an attribute {name!r}, which is not read from a "
                 "file."
             )
@@ -115,19 +115,25 @@ def check_layers(network: Any, attributes: dict[str, Any], *, run: bool) -> None
         layer = attributes["_code_layer"]
         if layer is not None and layer >= len(hidden_layers(network)):
             raise damaged(f"it has no hidden layer {layer}")
+        weights = list(network.parameters())
+        if not weights:
+            raise damaged("it has no weights")
         if run:
-            _check_shapes(network, attributes["n_features_in_"], attributes["n_components_"])
-    except ValueError:
+            _check_shapes(
+                network, weights, attributes["n_features_in_"], attributes["n_components_"]
+            )
+    except RefusedError:
         raise
     # Whatever wrong layers lead to.
     except Exception as error:
         raise damaged(repr(error)) from error
 
 
-def _check_shapes(network: Any, n_features: int, n_components: int) -> None:
-    weights = list(network.parameters())
-    if len({weight.dtype for weight in weights}) != 1:
-        raise damaged("its weights are of different types")
+def _check_shapes(
+    network: Any, weights: list[nn.Parameter], n_features: int, n_components: int
+) -> None:
+    if len({weight.dtype for weight in weights}) != 1 or not weights[0].is_floating_point():
+        raise damaged("its weights are not all of one type of real numbers")
     most = MOST_GROWTH * (sum(weight.numel() for weight in weights) + n_features + n_components)
     calls = 0
 

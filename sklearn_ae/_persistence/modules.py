@@ -76,16 +76,20 @@ def thaw(frozen: Frozen, device: torch.device) -> nn.Module:
         try:
             reader = _Reader(tensors, _check_objects(objects))
             return reader.build(from_text(text)).eval()
-        except ValueError:
+        except RefusedError:
             raise
         # Whatever a damaged description leads to.
         except Exception as error:
             raise damaged(repr(error)) from error
 
 
-def damaged(reason: str) -> ValueError:
+class RefusedError(ValueError):
+    """Says why a file is not read."""
+
+
+def damaged(reason: str) -> RefusedError:
     """Make the error that says what is wrong with a file."""
-    return ValueError(f"The saved network is damaged: {reason}.")
+    return RefusedError(f"The saved network is damaged: {reason}.")
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
@@ -225,7 +229,7 @@ class _Reader:
         self.seen.append(None)
         cls = _find(described["class"])
         if cls is None:
-            raise ValueError(
+            raise RefusedError(
                 f"The saved network names {described['class']!r}, which is not read from a file."
             )
         module = cls.__new__(cls)
@@ -233,7 +237,7 @@ class _Reader:
         attributes = described["attributes"]
         # A file must replace neither methods nor hooks.
         if any(name in EMPTY or name[:2] == "__" or hasattr(cls, name) for name in attributes):
-            raise ValueError(f"The saved network has attributes that {cls.__name__} cannot have.")
+            raise RefusedError(f"The saved network has attributes that {cls.__name__} cannot have.")
         vars(module).update(attributes)
         # These check names: of the class, of attributes, and of each other.
         for name, index in described["parameters"].items():

@@ -27,10 +27,13 @@ def from_text(text: str) -> Any:
 
     Raises
     ------
-    ValueError, TypeError, RecursionError
+    TypeError, RecursionError
         If it is something else.
     """
-    return json.loads(text, object_hook=_decode)
+    try:
+        return json.loads(text, object_hook=_decode)
+    except ValueError as error:
+        raise TypeError(f"no text of plain data: {error}") from error
 
 
 def is_plain(value: Any) -> bool:

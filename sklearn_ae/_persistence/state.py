@@ -16,7 +16,7 @@ from sklearn_ae._persistence.checks import (
     check_names,
     check_scaling,
 )
-from sklearn_ae._persistence.modules import damaged, freeze, thaw
+from sklearn_ae._persistence.modules import RefusedError, damaged, freeze, thaw
 from sklearn_ae._persistence.plain import from_text, is_plain, to_text
 from sklearn_ae._version import __version__
 
@@ -127,7 +127,10 @@ def unpack(
         units = scaling(**saved["scaling"])
         device = nearest_device(attributes["device_"])
         objects = saved["objects"]
-        network, loss = thaw((saved["network"], saved["arrays"], objects), device).children()
+        modules = thaw((saved["network"], saved["arrays"], objects), device)
+        if not (isinstance(modules, nn.ModuleList) and len(modules) == 2):
+            raise damaged("it is not one network and one loss")
+        network, loss = modules
         if saved["checksum"] != checksum(saved):
             raise damaged("its checksum is another")
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -154,7 +157,7 @@ def check_format(written: Any) -> None:
     except (TypeError, ValueError) as error:
         raise damaged(f"{written!r} is no format") from error
     if number != FORMAT:
-        raise ValueError(
+        raise RefusedError(
             f"This autoencoder was saved by sklearn_ae {version} in format {number}; sklearn_ae "
             f"{__version__} reads format {FORMAT}. Load it with the version that saved it."
         )
