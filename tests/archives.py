@@ -22,58 +22,64 @@ def archive(parts):
     return buffer.getvalue()
 
 
-def schema(data):
+def tree_of(data):
     """Return the tree of a file."""
     return json.loads(members(data)[SCHEMA])
 
 
-def with_schema(data, tree):
-    """Return the file with another tree."""
-    return archive(members(data) | {SCHEMA: json.dumps(tree)})
+def with_tree(data, tree, **more):
+    """Return the file with another tree, and perhaps more members."""
+    return archive(members(data) | more | {SCHEMA: json.dumps(tree)})
 
 
-def file_of(root, **parts):
+def file_of(tree, **more):
     """Make a file of a tree of nodes."""
-    return archive({SCHEMA: json.dumps(root | {"protocol": 2}), **parts})
+    return archive({SCHEMA: json.dumps(tree | {"protocol": 2}), **more})
 
 
 # -- Nodes of a tree ------------------------------------------------------------------------------
 
 
 def node(loader, name, **rest):
-    """Make a node that names a type; those that are trusted by any name may be given any."""
+    """Make a node: the name is what skops looks up and checks, the loader what is done with it."""
     module, _, kind = name.rpartition(".")
-    return {"__loader__": loader, "__module__": module, "__class__": kind, **rest}
+    return {"__loader__": f"{loader}Node", "__module__": module, "__class__": kind, **rest}
 
 
 def plain(value):
     """Make a node of a number or text."""
-    return node("JsonNode", "builtins.str", content=json.dumps(value), is_json=True)
+    return node("Json", "builtins.str", content=json.dumps(value), is_json=True)
 
 
-def sequence(*items, kind="tuple"):
+def sequence(kind, *items):
     """Make a node of a tuple or list of nodes."""
-    return node(f"{kind.capitalize()}Node", f"builtins.{kind}", content=list(items))
+    return node(kind.capitalize(), f"builtins.{kind}", content=list(items))
 
 
-def mapping(key_types=None, **items):
-    """Make a node of a dict of nodes; what is called for its keys may be given."""
-    key_types = key_types or [node("TypeNode", "builtins.str") for _ in items]
-    return node(
-        "DictNode", "builtins.dict", content=items, key_types=sequence(*key_types, kind="list")
-    )
+def mapping(key_types=None, /, **items):
+    """Make a node of a dict of nodes, and of what is called to make a key of each."""
+    key_types = key_types or [node("Type", "builtins.str") for _ in items]
+    key_types = sequence("list", *key_types)
+    return node("Dict", "builtins.dict", content=items, key_types=key_types)
 
 
-def made(name, **attributes):
+def instance(name, **attributes):
     """Make a node of an object with these attributes."""
-    return node("ObjectNode", name, content=mapping(**attributes))
+    return node("Object", name, content=mapping(**attributes))
 
 
-# -- What crafted files call ----------------------------------------------------------------------
+def applied(name, function, *args):
+    """Make a node of a partial function; skops takes it for one of the type that it names."""
+    nothing = mapping()
+    parts = {"func": function, "args": sequence("tuple", *args), "kwds": nothing}
+    return node("Partial", name, content=parts | {"namespace": nothing})
 
-CALLS = []
+
+# -- What a crafted file calls --------------------------------------------------------------------
+
+calls: list = []
 
 
-def payload(*args, **kwargs):
+def payload(*args):
     """Note that it was called."""
-    CALLS.append((args, kwargs))
+    calls.append(args)
