@@ -38,7 +38,7 @@ print(f"accuracy on test rows: {pipeline.score(X_test, y_test):.3f}")
 saved = skops.io.dumps(pipeline)
 types = skops.io.get_untrusted_types(data=saved)
 print(f"{len(saved) / 2**20:.1f} MB; to trust: {types}")
-loaded = skops.io.loads(saved, trusted=sorted(sklearn_ae.SKOPS_TYPES))
+loaded = skops.io.loads(saved, trusted=sklearn_ae.SKOPS_TYPES)
 np.testing.assert_array_equal(loaded.predict_proba(X_test), pipeline.predict_proba(X_test))
 
 # %%

@@ -315,3 +315,13 @@ def test_half_of_what_was_saved(fitted, name):
 def test_only_sizes_of_the_net_are_read(fitted):
     change = change_text("fitted", lambda found: found["_net"].update(compile=True))
     assert not load(fitted, change).net_.compile
+
+
+def test_what_callbacks_recorded_comes_back():
+    """What is no plain data stays beside the text, and the rest of the net with it."""
+    estimator = AutoencoderTransformer(2, **QUICK).fit(X)
+    estimator.net_.history[-1]["codes"] = X[:2]
+    loaded = load(estimator)
+    np.testing.assert_array_equal(loaded.net_.history[-1]["codes"], X[:2])
+    assert loaded.net_.batch_size == estimator.net_.batch_size
+    assert vars(loaded).keys() == vars(estimator).keys()
