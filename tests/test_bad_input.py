@@ -74,7 +74,6 @@ BAD_PARAMETERS = {
     "learning_rate_init": [0, -1.0, "fast", None, float("nan")],
     "weight_decay": [-0.1, "some", None, float("nan")],
     "batch_size": [0, -1, 2.5, "all", None],
-    "shuffle": ["yes", None, 2],
     "max_iter": [-1, 2.5, "many", None],
     "early_stopping": ["yes", None, 2],
     "validation_fraction": [0, 0.0, 1.0, 1, -0.1, "some", None, float("nan")],

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import pickle
 import random
+import signal
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from joblib import Parallel, delayed
+from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import _device as device_module
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 3)) @ RNG.normal(size=(3, 10)) + 0.2 * RNG.normal(size=(160, 10)) ** 2
@@ -71,7 +74,6 @@ CONFIGURATIONS = {
     "defaults": (AutoencoderTransformer, {}),
     "early stopping": (AutoencoderTransformer, {"early_stopping": True}),
     "random start": (AutoencoderTransformer, {"init": "random"}),
-    "no shuffling": (AutoencoderTransformer, {"shuffle": False}),
     "closed form": (AutoencoderTransformer, {"max_iter": 0}),
     "sgd": (AutoencoderTransformer, {"optimizer": "sgd"}),
     **{
@@ -125,6 +127,8 @@ def global_state():
         "benchmark": torch.backends.cudnn.benchmark,
         "cudnn": torch.backends.cudnn.deterministic,
         "precision": torch.get_float32_matmul_precision(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "interrupts": signal.getsignal(signal.SIGINT),
         "warnings": list(warnings.filters),
         "floating point": np.geterr(),
     }
@@ -222,21 +226,36 @@ def test_one_estimator_serves_many_threads():
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("max_iter", [0, 1])
 @pytest.mark.parametrize("shape", [(400, 60), (60, 400)])
-def test_number_of_threads_does_not_matter(shape):
-    """A joblib worker has fewer threads than its parent."""
-    rows = np.random.default_rng(0).normal(size=shape)
-    threads = torch.get_num_threads()
+def test_threads_change_rounding_alone(shape, max_iter, monkeypatch):
+    """The same bits with as many threads; with another number up to rounding."""
+    monkeypatch.setattr(device_module, "SMALL_STEP", 0)  # no work is too small for all threads
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(shape[0], 4)) @ rng.normal(size=(4, shape[1]))
+    rows = rows + 0.3 * np.sin(3 * rows) + 0.01 * rng.normal(size=shape)
+    before, used = torch.get_num_threads(), set()
+
+    class Note(Callback):
+        def on_train_begin(self, net, **kwargs):
+            used.add(torch.get_num_threads())
+
     estimator = AutoencoderTransformer(
-        8, hidden_layer_sizes=(128,), early_stopping=False, max_iter=1, random_state=0, device="cpu"
-    )
+        3, hidden_layer_sizes=(128,), max_iter=max_iter, random_state=0, device="cpu",
+        callbacks=[Note()], early_stopping=False,
+    )  # fmt: skip
+    found = []
     try:
-        torch.set_num_threads(1)
-        expected = estimator.fit(rows).transform(rows)
-        torch.set_num_threads(2)
-        np.testing.assert_array_equal(estimator.fit(rows).transform(rows), expected)
+        for n_threads in (1, 2, 2):
+            torch.set_num_threads(n_threads)
+            fitted = estimator.fit(rows)
+            found.append((fitted.transform(rows), fitted.reconstruct(rows)))
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+    assert used == {1, 2}
+    for one, two, again in zip(*found, strict=True):
+        np.testing.assert_array_equal(two, again)
+        np.testing.assert_allclose(two, one, atol=1e-3 * np.abs(one).max())
 
 
 # -- Nothing global is touched ------------------------------------------------------------------
@@ -289,7 +308,20 @@ def default_dtype(dtype):
         torch.set_default_dtype(before)
 
 
+@contextlib.contextmanager
+def matmul_precision(precision):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 HELD = {
+    "autocast": functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+    "high precision": functools.partial(matmul_precision, "high"),
+    "medium precision": functools.partial(matmul_precision, "medium"),
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
     "float64": functools.partial(default_dtype, torch.float64),
@@ -319,7 +351,7 @@ def test_whatever_the_caller_holds(make, held):
     np.testing.assert_array_equal(inside.transform(X), outside.transform(X))
 
 
-@pytest.mark.parametrize("held", ["no_grad", "inference_mode", "float64"])
+@pytest.mark.parametrize("held", ["no_grad", "inference_mode", "float64", "autocast"])
 @configured(FOREIGN)
 def test_whatever_the_caller_holds_around_users_parts(make, held):
     with HELD[held](), untouched():

@@ -24,21 +24,15 @@ LAYERS = {
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
-    "assembly": [
-        "_build_network",
-        "_build_training",
-        "_fitting",
-        "_guarantee",
-        "_closed_form",
-        "_initialization",
-        "_parameters",
-        "_sklearn",
-        "_tasks",
-        "_training",
-        "pretraining",
-    ],
+    "what a fit is told": ["_parameters"],
+    "a fit, and what it gives": ["_fitting", "_inference"],
+    "pretraining": ["pretraining"],
+    "rows": ["_rows"],
+    "settings": ["_device", "_sklearn", "_specs", "_tasks", "_warnings"],
     "torch only": ["modules", "corruption", "losses", "_persistence", "_version"],
 }
+# The stages of a fit, in order: each knows nothing of those after it.
+STAGES = ["parts", "start", "network", "training", "closed_form", "choice", "__init__"]
 ORDER = list(LAYERS)
 OPTIONAL = [
     "matplotlib",
@@ -127,6 +121,19 @@ def test_imports_point_down(module):
             assert ORDER.index(layers[target]) >= ORDER.index(layer), (
                 f"{module} ({layer}) imports {target} ({layers[target]}), which is above it"
             )
+
+
+def stage(module: str) -> int | None:
+    """Return the number of the stage that a module belongs to."""
+    _, folder, *rest = [*module.split("."), ""][:3]
+    return STAGES.index(rest[0] or "__init__") if folder == "_fitting" else None
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("sklearn_ae._fitting")])
+def test_a_stage_knows_nothing_of_those_after_it(module):
+    for target in own_imports(module):
+        if stage(target) is not None:
+            assert stage(target) <= stage(module), f"{module} imports {target}"
 
 
 def test_imports_have_no_cycle():

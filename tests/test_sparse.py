@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae._training import rows as rows_module
+from sklearn_ae._rows import blocks as blocks_module
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 KINDS = {
@@ -42,7 +42,7 @@ def as_sparse(request):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Make blocks of a hundred rows of twenty columns, instead of thousands."""
-    monkeypatch.setattr(rows_module, "BLOCK_CELLS", 2000)
+    monkeypatch.setattr(blocks_module, "BLOCK_CELLS", 2000)
 
 
 def assert_close(found, expected):
@@ -252,7 +252,7 @@ def largest_block(monkeypatch):
 )
 def test_never_dense(make_estimator, kind, params, largest_block, monkeypatch, request):
     limit = 2000 * 100
-    monkeypatch.setattr(rows_module, "BLOCK_CELLS", limit)
+    monkeypatch.setattr(blocks_module, "BLOCK_CELLS", limit)
     rows = kind(
         sparse.random(
             3000, 2000, density=0.005, format="csr", random_state=np.random.RandomState(0)

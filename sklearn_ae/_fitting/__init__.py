@@ -148,7 +148,7 @@ def _fit(spec, training, X, seed, device, previous, listen):
         order, n_train, n_chosen = _split(n_rows, training, previous.seed if previous else seed)
         rows = scaled_rows(X, order, scaling, device)
         train, chosen = rows.part(0, n_train), rows.part(n_rows - n_chosen, n_rows)
-        pca = principal_components(sums, rows, scaling, spec.n_components, seed)
+        pca = principal_components(X, sums, rows, scaling, spec.n_components, seed)
         start = find_start(sums, train, scaling, pca) if spec.at_pca else None
 
     criterion = make_loss(training.loss, start.residual if start else 1.0, scaling).to(device)

@@ -19,6 +19,8 @@ N_GROUPS = 32
 CONFIDENCE = 0.95
 FEW = 10
 CONFIDENCE_OF_FEW = 0.999
+# A gain of less than this share of both errors together is rounding, or not worth a network.
+LEAST_GAIN = 5e-4
 # Larger values of a group are counted as this quantile of the groups.
 CAP_QUANTILE = 0.9
 
@@ -75,7 +77,7 @@ def measure_errors(
     return Errors(
         torch.cat(codes),
         groups / np.diff(edges),
-        groups.sum() / len(rows),
+        float(groups.sum()) / len(rows),
         square / (len(rows) * rows.n_columns),
     )
 
@@ -102,7 +104,7 @@ def beats_pca(ours: Errors, theirs: Errors) -> bool:
     gain = (pca_loss - loss) / (np.abs(pca_loss) + np.abs(loss) + np.finfo(float).tiny)
     deviation = gain.std(ddof=1) / math.sqrt(len(gain))
     confidence = CONFIDENCE if len(gain) >= FEW else CONFIDENCE_OF_FEW
-    return bool(gain.mean() > stats.t.ppf(confidence, len(gain) - 1) * deviation)
+    return bool(gain.mean() - LEAST_GAIN > stats.t.ppf(confidence, len(gain) - 1) * deviation)
 
 
 def _capped(values: np.ndarray) -> np.ndarray:

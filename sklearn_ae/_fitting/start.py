@@ -9,7 +9,7 @@ import torch
 from scipy import linalg
 from sklearn.decomposition import PCA
 
-from sklearn_ae._rows import Rows, Scaling, SparseRows, Sums, sum_of_squares, sum_up
+from sklearn_ae._rows import Rows, Scaling, SparseRows, Sums, dense, sum_of_squares, sum_up
 from sklearn_ae._rows.sums import MANY_COLUMNS
 
 # Up to so many rows of more columns, PCA is the eigenvectors of the products of the rows.
@@ -18,6 +18,10 @@ FEW_ROWS = 1000
 # of the variance, shows only where PCA leaves a smaller share than this.
 MANY_PRODUCTS = 2e9
 LARGE_SHARE = 1e-3
+# Variances of less than this share of the largest are lost in products of columns; of so few they
+# are looked for in the rows.
+TINY_SHARE = 1e-10
+FEW_PRODUCTS = 2e8
 # Share of the codes that lie below the upper side of the box that gives each component its width,
 # and above the lower one.
 WITHIN = 0.99
@@ -107,18 +111,20 @@ def sum_up_for(X: Any, n_components: int, device: torch.device) -> Sums:
 
 
 def principal_components(
-    sums: Sums, rows: Rows, scaling: Scaling, n_components: int, seed: int
+    X: Any, sums: Sums, rows: Rows, scaling: Scaling, n_components: int, seed: int
 ) -> PrincipalComponents:
     """Compute the principal components of all rows.
 
     Parameters
     ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_columns)
+        All rows, in the units of the user; few rows of many columns are read there.
     sums : Sums
-        What all rows sum up to.
+        What they sum up to.
     rows : Rows
-        All rows, which are read only where they have many columns.
+        The same rows in the units of `scaling`; many rows of many columns are read there.
     scaling : Scaling
-        The units of the rows, and of the result.
+        The units of the result.
     n_components : int
         May exceed what the rows have; the rest is zero.
     seed : int
@@ -135,9 +141,11 @@ def principal_components(
         squares, vectors = _largest(products, n_found)
         left = products.trace() - squares.sum()
     elif n_rows <= FEW_ROWS:
-        squares, vectors, left = _of_rows(rows, mean, n_found)
+        squares, vectors, left = _of_rows(_centred(X, sums, scaling), n_found)
     else:
         squares, vectors, left = _of_blocks(rows, mean, n_found, seed)
+    if squares[-1] < TINY_SHARE * squares[0] and n_rows * n_columns * min(X.shape) < FEW_PRODUCTS:
+        squares, vectors, left = _of_values(_centred(X, sums, scaling), n_found)
     components = np.zeros((n_components, n_columns))
     components[:n_found] = _with_signs(vectors.T)  # the solvers differ in them
     deviations = np.zeros(n_components)
@@ -163,14 +171,24 @@ def _largest(products: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return values[: -n - 1 : -1], vectors[:, : -n - 1 : -1]
 
 
-def _of_rows(rows, mean, n):
+def _centred(X, sums, scaling):
+    return (dense(X) - sums.mean) / scaling.scale
+
+
+def _of_values(centred, n):
+    """Decompose the rows themselves: products lose what is small beside their largest."""
+    _, values, vectors = linalg.svd(centred, full_matrices=False)
+    squares = values**2
+    vectors[squares <= np.finfo(float).eps ** 2 * squares[0]] = 0
+    return squares[:n], vectors[:n].T, squares[n:].sum()
+
+
+def _of_rows(centred, n):
     """Find the eigenvectors from the side of the rows."""
-    centred = torch.cat([block.cpu().double() for block in rows.blocks()])
-    centred -= torch.from_numpy(mean)
-    products = (centred @ centred.T).numpy()
+    products = centred @ centred.T
     values, vectors = _largest(products, n)
     # From the side of the rows back to the columns; a direction without variance stays zero.
-    directions = vectors.T @ centred.numpy()
+    directions = vectors.T @ centred
     norms = linalg.norm(directions, axis=1, keepdims=True)
     known = norms > 1e-7 * (norms[0] or 1.0)
     directions = np.where(known, directions / np.where(known, norms, 1), 0)

@@ -137,7 +137,7 @@ class ReconstructionDisplay:
         seen = shown if corrupted is None else corrupted
         return cls(
             shown,
-            estimator._decode(estimator._encode(seen)),
+            estimator._reconstruct(seen),
             corrupted=corrupted,
             pca_reconstruction=(
                 None if pca is None else pca.inverse_transform(np.asarray(pca.transform(seen)))

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae._training.scaling import scale_rows
+from sklearn_ae._rows import scaled_rows, sum_up
 from sklearn_ae.modules import Autoencoder, Probabilities, dense, transposed
 from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 from sklearn_ae.pretraining.layers import pretrain
@@ -34,7 +34,8 @@ def make(pretraining, **params):
 
 
 def build(hidden=(32, 16), *, binary=False, tied=False):
-    rows, scaling = scale_rows(X, np.arange(len(X)), CPU)
+    scaling = sum_up(X, torch.float64, CPU).scaling()
+    rows = scaled_rows(X, np.arange(len(X)), scaling, CPU)
     draw = torch.Generator().manual_seed(0)
     encoder = dense(64, hidden, 4, nn.Sigmoid, draw)
     decoder = transposed(encoder) if tied else dense(4, hidden[::-1], 64, nn.Sigmoid, draw)
@@ -53,8 +54,7 @@ def linear_layers(part):
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_the_decoder_has_the_transposes(method, binary):
     network, rows, scaling = build(binary=binary)
-    loss = "binary_log_loss" if binary else "squared_error"
-    pretrain(make(method, loss=loss), network, rows, seed=0)
+    pretrain(method, network, rows, seed=0)
     up, down = linear_layers(network.encoder), linear_layers(network.decoder)[::-1]
     # The first weights are in the units of the rows: those of probabilities, for a machine.
     scale = scaling.scale if binary and isinstance(method, RBMPretraining) else 1.0
@@ -68,7 +68,7 @@ def test_the_decoder_has_the_transposes(method, binary):
 def test_tied_weights_stay_tied(method):
     network, rows, _ = build(tied=True)
     before = network.encoder[0].weight.clone()
-    pretrain(make(method, tied_weights=True), network, rows, seed=0)
+    pretrain(method, network, rows, seed=0)
     assert not torch.equal(before, network.encoder[0].weight)
     assert network.decoder[-1].weight is network.encoder[0].weight
 
@@ -77,7 +77,7 @@ def test_a_machine_in_scaled_units_is_the_machine_of_the_probabilities():
     """The first hidden layer is what the machine makes of the rows in [0, 1]."""
     method = RBMPretraining(max_iter=2)
     network, rows, _ = build(binary=True)
-    pretrain(make(method, loss="binary_log_loss"), network, rows, seed=0)
+    pretrain(method, network, rows, seed=0)
     machines = method.pretrain_layers(network.encoder, rows, network.decoder, 0)
     weight, hidden_bias, visible_bias = machines[0]
     rows_01 = torch.from_numpy(X[:5]).float()
@@ -103,7 +103,7 @@ def test_it_helps(method, loss):
 
 @pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Tanh, nn.GELU])
 def test_a_layer_rebuilds_the_one_below_as_the_unrolled_network_will(activation):
-    rows, _ = scale_rows(X, np.arange(len(X)), CPU)
+    rows = scaled_rows(X, np.arange(len(X)), sum_up(X, torch.float64, CPU).scaling(), CPU)
     encoder = dense(64, (48, 40), 4, activation, torch.Generator().manual_seed(0))
     method = StackedDenoisingPretraining(corruption_level=0, max_iter=60, learning_rate=5e-3)
     first, second, _ = method.pretrain_layers(encoder, rows, None, 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae._training.denoising import Denoising
+from sklearn_ae._fitting.training.denoising import Denoising
 from sklearn_ae.corruption import Masking
 from sklearn_ae.losses import LOSSES
 from sklearn_ae.modules import AttentionEncoder, Autoencoder
@@ -62,6 +62,6 @@ def test_mask_tokens_hide_what_the_cells_became():
     for mean in means:
         generator = torch.Generator().manual_seed(1)
         corrupt = functools.partial(Masking(torch.tensor(0.4), mean), generator=generator)
-        _, rebuilt = Denoising(corrupt, mask_tokens=True).loss(net, nn.MSELoss(), ROWS)
+        _, rebuilt = Denoising(corrupt, masks_tokens=True).loss(net, nn.MSELoss(), ROWS)
         found.append(rebuilt)
     assert torch.equal(*found)

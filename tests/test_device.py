@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae._training.device import (
+from sklearn_ae._device import (
+    nearest_device,
+    own_settings,
     resolve_device,
     seeded_globals,
     threads_for,
-    training_mode,
 )
 
 CPU = torch.device("cpu")
@@ -49,6 +50,16 @@ def test_cuda_where_there_is_one():
         assert resolve_device(name) == torch.empty(1, device=name).device
 
 
+@pytest.mark.parametrize(
+    ("saved", "n_here", "found"),
+    [("cuda:3", 1, "cuda:0"), ("cuda:1", 2, "cuda:1"), ("cuda:1", 0, "cpu"), ("cpu", 2, "cpu")],
+)
+def test_nearest_device(saved, n_here, found, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: n_here > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_here)
+    assert str(nearest_device(saved)) == found
+
+
 def test_one_thread_in_fits_that_overlap():
     """Each thread has one while it works, and after it as many as before."""
     context, before = threads_for(1, CPU), torch.get_num_threads()
@@ -78,15 +89,66 @@ def test_one_thread_in_fits_that_overlap():
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("other", [3, 2])
+def test_threads_that_overlap_get_back_their_own_number(other):
+    """The one that comes in first leaves last."""
+    context, before = threads_for(1, CPU), torch.get_num_threads()
+    after = {}
+    order = [threading.Event() for _ in range(3)]
+
+    def first():
+        torch.set_num_threads(2)
+        with context:
+            order[0].set()
+            order[2].wait(10)
+        after["first"] = torch.get_num_threads()
+
+    def second():
+        torch.set_num_threads(other)
+        assert torch.get_num_threads() == other  # torch holds to it only once it was asked
+        order[1].set()
+        order[0].wait(10)
+        with context:
+            assert torch.get_num_threads() == 1
+        after["second"] = torch.get_num_threads()
+        order[2].set()
+
+    workers = [threading.Thread(target=second), threading.Thread(target=first)]
+    try:
+        workers[0].start()
+        order[1].wait(10)
+        workers[1].start()
+        for worker in workers:
+            worker.join()
+        assert after == {"first": 2, "second": other}
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("outer", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-def test_training_mode_gives_gradients_and_puts_the_mode_back(outer):
+def test_gradients_whatever_the_mode_which_is_put_back(outer):
     weight = nn.Parameter(torch.ones(3))
     with outer():
         before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        with training_mode():
+        with own_settings(CPU):
             weight.square().sum().backward()
         assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
     assert torch.equal(weight.grad, torch.full((3,), 2.0))
+
+
+def test_full_precision_whatever_is_set_which_is_put_back():
+    before = torch.get_float32_matmul_precision()
+    a = torch.ones(3, 3)
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with own_settings(CPU), own_settings(CPU):
+                assert torch.get_float32_matmul_precision() == "highest"
+                assert (a @ a).dtype == torch.float32
+            assert (a @ a).dtype == torch.bfloat16
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_globals_are_seeded_inside_and_as_before_outside():

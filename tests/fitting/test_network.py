@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
-from sklearn_ae.modules import AttentionEncoder, Transposed
+from sklearn_ae.modules import AttentionEncoder, StartedLinear, Transposed
 
 X = load_digits().data[:500] / 16
 Y = load_digits().target[:500]
@@ -109,8 +109,11 @@ def test_tied_weights_are_one_parameter(init):
         module = fitted.net_.module_
         back = [m for m in module.decoder.modules() if isinstance(m, Transposed)]
         own = {id(p) for p in module.encoder.parameters()}
-        assert len(back) == 3 + (init == "pca")
+        assert len(back) == 3
         assert all(id(layer.weight) in own for layer in back)
+        paths = [m for m in module.modules() if isinstance(m, StartedLinear)]
+        assert len(paths) == (2 if init == "pca" else 0)
+        assert len({id(path.change) for path in paths}) == len(paths) // 2
 
 
 def test_probabilities_stay_probabilities(make_estimator):

@@ -6,12 +6,10 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import nn
 
-from sklearn_ae import _closed_form as closed_form
-from sklearn_ae._build_network import linear_autoencoder
-from sklearn_ae._closed_form import solve_decoder, widen_features
-from sklearn_ae._initialization import ordinary_codes, principal_components
-from sklearn_ae._training.rows import DenseRows
-from sklearn_ae._training.scaling import scale_rows
+from sklearn_ae._fitting import closed_form
+from sklearn_ae._fitting.closed_form import solve_decoder, widen_features
+from sklearn_ae._fitting.start import find_start, principal_components
+from sklearn_ae._rows import DenseRows, scaled_rows, sum_up
 from sklearn_ae.modules import Autoencoder, Corrected, Fade, dense
 
 CPU = torch.device("cpu")
@@ -26,21 +24,38 @@ def curved(n_rows=300, noise=0.05, seed=0):
 
 def start_at_pca(X, n_train=250, hidden=20, seed=0):
     """Return a network at PCA whose decoder has random features, and its rows."""
-    order = np.arange(len(X))
-    rows, _ = scale_rows(X, order, CPU)
+    sums = sum_up(X[:n_train], torch.float64, CPU)
+    scaling = sums.scaling()
+    rows = scaled_rows(X, np.arange(len(X)), scaling, CPU)
     train, valid = rows.part(0, n_train), rows.part(n_train, len(X))
-    pca = principal_components(train, 1, 0)
-    linear = linear_autoencoder(pca)
+    pca = principal_components(X[:n_train], sums, train, scaling, 1, 0)
+    weight = torch.from_numpy(pca.components).float()
+    encoder, linear = (nn.utils.skip_init(nn.Linear, *w.shape[::-1]) for w in (weight, weight.T))
+    with torch.no_grad():
+        for layer, w in ((encoder, weight), (linear, weight.T)):
+            layer.weight.copy_(w)
+            layer.bias.zero_()
     generator = torch.Generator().manual_seed(seed)
     correction = dense(1, (hidden,), X.shape[1], nn.Tanh, generator, zero_last=True)
-    middle, radius = (torch.from_numpy(v).float() for v in ordinary_codes(train, linear.encoder))
+    start = find_start(sums, train, scaling, pca)
+    middle, radius = (torch.from_numpy(v).float() for v in (start.code_middle, start.code_radius))
     ones = torch.ones(X.shape[1])
     unit = torch.from_numpy(pca.deviations).float()
     nowhere = Fade(middle, torch.full_like(radius, torch.inf))
     decoder = Corrected(
-        linear.decoder, correction, unit, 0.3 * ones, middle - radius, middle + radius, nowhere
+        linear, correction, unit, 0.3 * ones, middle - radius, middle + radius, nowhere
     )
-    return Autoencoder(linear.encoder, decoder), train, valid
+    return Autoencoder(encoder, decoder), train, valid
+
+
+def solve(network, train, valid):
+    with torch.no_grad():
+        codes = network.encoder(valid.tensor)
+    solve_decoder(network.decoder, network.encoder, train, valid, codes)
+
+
+def widen(network, train, generator):
+    widen_features(network.decoder, network.encoder, train, generator)
 
 
 def parts(network, rows):
@@ -82,7 +97,7 @@ def criterion(ridge, freedom, train_parts, valid_parts):
 def test_solution_is_the_best_ridge_regression(hidden, noise):
     network, train, valid = start_at_pca(curved(noise=noise), hidden=hidden)
     train_parts, valid_parts = parts(network, train), parts(network, valid)
-    solve_decoder(network, train, valid)
+    solve(network, train, valid)
     last = network.decoder.correction[-1]
     weight = last.weight.detach().double().numpy()
     features = np.vstack([train_parts[0], valid_parts[0]])
@@ -108,7 +123,7 @@ def test_solution_is_the_best_ridge_regression(hidden, noise):
 def test_curve_is_found():
     network, train, valid = start_at_pca(curved(noise=0.01), hidden=50)
     before = error(network, valid)
-    solve_decoder(network, train, valid)
+    solve(network, train, valid)
     assert error(network, valid) < 0.2 * before
 
 
@@ -125,7 +140,7 @@ def test_training_error_never_grows(seed, random_start, noise):
             last.weight.normal_(generator=generator)
             last.bias.normal_(generator=generator)
     before = error(network, train)
-    solve_decoder(network, train, valid)
+    solve(network, train, valid)
     assert error(network, train) <= before * (1 + 1e-6)
 
 
@@ -133,11 +148,11 @@ def test_training_error_never_grows(seed, random_start, noise):
 def test_solution_after_training_is_a_ridge_regression_with_its_intercept(seed):
     """With a constant missing everywhere, the layer learns that constant."""
     network, train, valid = start_at_pca(curved(noise=0.01, seed=seed), seed=seed)
-    solve_decoder(network, train, valid)
+    solve(network, train, valid)
     solved = error(network, train)
     with torch.no_grad():
         network.decoder.correction[-1].bias.add_(2.0)
-    solve_decoder(network, train, valid)
+    solve(network, train, valid)
     assert error(network, train) <= solved * 1.05
 
 
@@ -146,9 +161,9 @@ def test_layer_stays_where_nothing_helps():
     network, train, _ = start_at_pca(curved(noise=0.5))
     with torch.no_grad():
         mirrored = 2 * network(train.tensor) - train.tensor
-    valid = DenseRows(torch.cat([mirrored] * 3), CPU)
+    valid = DenseRows(torch.cat([mirrored] * 3))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    solve_decoder(network, train, valid)
+    solve(network, train, valid)
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=1e-6)
 
@@ -157,7 +172,7 @@ def test_nothing_missing():
     """On rows that PCA rebuilds there is nothing to solve for."""
     line = np.outer(np.linspace(-1, 1, 60), [1.0, -2.0, 0.5])
     network, train, valid = start_at_pca(line, n_train=50)
-    solve_decoder(network, train, valid)
+    solve(network, train, valid)
     assert torch.isfinite(network.decoder.correction[-1].weight).all()
     assert error(network, train) < 1e-8
 
@@ -165,7 +180,7 @@ def test_nothing_missing():
 def test_only_the_last_layer_of_the_decoder_is_changed():
     network, train, valid = start_at_pca(curved())
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    solve_decoder(network, train, valid)
+    solve(network, train, valid)
     changed = {n for n, t in network.state_dict().items() if not torch.equal(before[n], t)}
     assert changed == {"decoder.correction.2.weight", "decoder.correction.2.bias"}
 
@@ -179,7 +194,7 @@ def layers_of(network):
 def test_few_rows_take_the_features_as_drawn():
     network, train, _ = start_at_pca(curved(), n_train=160, hidden=20)
     drawn = layers_of(network)
-    widen_features(network, train, torch.Generator())
+    widen(network, train, torch.Generator())
     for before, after in zip(drawn, layers_of(network), strict=True):
         torch.testing.assert_close(after, closed_form.FEATURE_GAIN * before)
 
@@ -188,7 +203,7 @@ def test_features_pass_through_further_layers():
     generator = torch.Generator().manual_seed(0)
     network, train, _ = start_at_pca(curved())
     network.decoder.correction = dense(1, (20, 20), 6, nn.ReLU, generator, zero_last=True)
-    widen_features(network, train, generator)
+    widen(network, train, generator)
     first, second = network.decoder.correction[:2], network.decoder.correction[2:4]
     codes = torch.linspace(-2, 2, 50)[:, None]
     torch.testing.assert_close(second(first(codes)), first(codes))
@@ -198,7 +213,7 @@ def test_without_hidden_layers_nothing_is_drawn():
     network, train, _ = start_at_pca(curved())
     network.decoder.correction = nn.Sequential(nn.Linear(1, 6))
     before = layers_of(network)
-    widen_features(network, train, torch.Generator())
+    widen(network, train, torch.Generator())
     torch.testing.assert_close(layers_of(network), before)
 
 
@@ -211,8 +226,8 @@ def test_chosen_features_rebuild_better_than_as_many_drawn():
                 curved(3_000, noise=0.01, seed=seed), n_train=2_500, hidden=10, seed=seed
             )
             rows = train if choose else train.part(0, 1)
-            widen_features(network, rows, torch.Generator().manual_seed(seed))
-            solve_decoder(network, train, valid)
+            widen(network, rows, torch.Generator().manual_seed(seed))
+            solve(network, train, valid)
             errors.append(error(network, valid))
     drawn, chosen = np.log(errors).reshape(-1, 2).mean(axis=0)
     assert chosen < drawn
@@ -224,7 +239,8 @@ def test_what_is_left_out_costs_least(seed):
     network, train, _ = start_at_pca(curved(seed=seed), hidden=8, seed=seed)
     weight, bias = layers_of(network)
     with torch.no_grad():
-        kept = closed_form._most_useful(network, train, 4 * weight, 4 * bias, 7)
+        drawn = (4 * weight, 4 * bias)
+        kept = closed_form._most_useful(network.decoder, network.encoder, train, *drawn, 7)
         network.decoder.correction[0].weight.mul_(4)
         network.decoder.correction[0].bias.mul_(4)
     features, missed = parts(network, train)

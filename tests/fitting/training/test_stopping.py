@@ -8,7 +8,7 @@ import torch
 from skorch.history import History
 from torch import nn
 
-from sklearn_ae._training.stopping import KeepBest, StopTraining
+from sklearn_ae._fitting.training.stopping import KeepBest
 
 
 class FakeNet:
@@ -37,9 +37,10 @@ class FakeNet:
 
 def train(losses, start=10.0, valid=True, key="valid_loss", **params):
     """Go through scripted losses; return the net, the keeper and the rate after each epoch."""
-    params = {"monitor": key, "n_iter_no_change": 3, "tol": 0.0, "cut_rate": True} | params
-    keeper, net, rates = KeepBest(**params), FakeNet(start), []
-    keeper.on_train_begin(net, X=(None, object() if valid else None))
+    params = {"n_iter_no_change": 3, "tol": 0.0, "cut_rate": True} | params
+    keeper = KeepBest(object() if valid else None, **params)
+    net, rates = FakeNet(start), []
+    keeper.on_train_begin(net, X=None)
     for epoch, loss in enumerate(losses, 1):
         net.history.new_epoch()
         net.history.record("train_loss", loss if key == "train_loss" else 1.0)
@@ -58,21 +59,21 @@ def test_stops_after_exactly_n_iter_no_change_epochs(patience, good):
     losses = [5.0 - i for i in range(good)] + [20.0] * 50
     net, keeper, _ = train(losses, n_iter_no_change=patience)
     assert len(net.history) == good + patience
-    assert keeper.stopped_
-    assert not keeper.diverged_
+    assert keeper.finished
+    assert not keeper.diverged
 
 
 def test_progress_starts_the_count_anew():
     net, keeper, _ = train([9, 9, 9, 8, 8, 8, 7, 7, 7, 7, 7])
     assert len(net.history) == 10
-    assert keeper.best_loss_ == 7
-    assert keeper.best_epoch_ == 7
+    assert keeper.kept.loss == 7
+    assert keeper.kept.epoch == 7
 
 
 def test_does_not_stop_while_there_is_progress():
     net, keeper, rates = train([9 - 0.1 * i for i in range(50)])
     assert len(net.history) == 50
-    assert not keeper.stopped_
+    assert not keeper.finished
     assert set(rates) == {1.0}
 
 
@@ -83,8 +84,8 @@ def test_does_not_stop_while_there_is_progress():
 def test_best_weights_are_restored(losses, epoch):
     net, keeper, _ = train(losses)
     keeper.restore(net)
-    assert net.weight() == epoch == keeper.best_epoch_
-    assert keeper.best_loss_ == min([10, *losses])
+    assert net.weight() == epoch == keeper.kept.epoch
+    assert keeper.kept.loss == min([10, *losses])
 
 
 def test_best_weights_are_a_copy():
@@ -100,9 +101,9 @@ def test_keeper_trains_a_second_time():
     net, keeper, _ = train([9, 4, 6])
     keeper.restore(net)
     net.start = 4.0
-    keeper.on_train_begin(net, X=(None, object()))
-    assert keeper.best_loss_ == 4
-    assert keeper.best_epoch_ == 0
+    keeper.on_train_begin(net, X=None)
+    assert keeper.kept.loss == 4
+    assert keeper.kept.epoch == 0
 
 
 @pytest.mark.parametrize(
@@ -115,13 +116,13 @@ def test_tolerance_is_relative_to_the_best(tol, n_epochs):
         net, keeper, _ = train(losses, start=unit, tol=tol)
         assert len(net.history) == n_epochs
         # What is not progress is kept all the same, if it is better.
-        assert keeper.best_epoch_ == n_epochs
+        assert keeper.kept.epoch == n_epochs
 
 
 def test_negative_losses():
     net, keeper, _ = train([-1, -2, -3, -2, -2, -2, -2], start=0.0, tol=1e-4)
     assert len(net.history) == 6
-    assert keeper.best_loss_ == -3
+    assert keeper.kept.loss == -3
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -129,8 +130,8 @@ def test_negative_losses():
 def test_loss_that_is_not_finite_ends_the_training(bad, key):
     net, keeper, _ = train([9, 4, bad, 1], key=key)
     assert len(net.history) == 3
-    assert keeper.diverged_
-    assert not keeper.stopped_
+    assert keeper.diverged
+    assert keeper.finished
     keeper.restore(net)
     assert net.weight() == 2
 
@@ -138,8 +139,8 @@ def test_loss_that_is_not_finite_ends_the_training(bad, key):
 def test_without_validation_rows_the_start_is_not_compared():
     net, keeper, _ = train([50, 40, 45, 45, 45], valid=False, key="train_loss")
     keeper.restore(net)
-    assert keeper.best_loss_ == 40
-    assert net.weight() == keeper.best_epoch_ == 2
+    assert keeper.kept.loss == 40
+    assert net.weight() == keeper.kept.epoch == 2
     assert len(net.history) == 5
 
 
@@ -153,10 +154,10 @@ def test_rate_is_cut_on_a_plateau_only():
 
 
 def test_rate_is_cut_in_every_group():
-    keeper = KeepBest("valid_loss", 3, 0.0, cut_rate=True)
+    keeper = KeepBest(object(), 3, 0.0, cut_rate=True)
     net = FakeNet()
     net.optimizer_.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 0.5})
-    keeper.on_train_begin(net, X=(None, object()))
+    keeper.on_train_begin(net, X=None)
     for _ in range(2):
         net.history.new_epoch()
         net.history.record("train_loss", 20.0)
@@ -172,6 +173,36 @@ def test_rate_is_left_to_a_scheduler():
     assert set(rates) == {1.0}
 
 
-def test_stop_ends_skorchs_loop():
-    """Skorch ends its loop at a KeyboardInterrupt, and at nothing else."""
-    assert issubclass(StopTraining, KeyboardInterrupt)
+@pytest.mark.parametrize("at", range(4))
+def test_an_interrupt_while_weights_are_copied_leaves_no_mixture(at, monkeypatch):
+    """Whichever of the copies it comes in."""
+    net, keeper, _ = train([9, 8, 7])
+    net.module_.add_module("second", nn.Linear(2, 2))
+    keeper.on_train_begin(net, X=None)
+    for epoch in (1, 2, 3):
+        net.history.new_epoch()
+        net.history.record("train_loss", 1.0)
+        net.history.record("valid_loss", 9.0 - epoch)
+        with torch.no_grad():
+            for parameter in net.module_.parameters():
+                parameter.fill_(epoch)
+        copies = []
+        copy = torch.Tensor.copy_
+
+        def interrupted(self, *args, copies=copies, epoch=epoch, copy=copy):
+            if epoch == 3 and len(copies) == at:
+                raise KeyboardInterrupt
+            copies.append(1)
+            return copy(self, *args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "copy_", interrupted)
+            try:
+                keeper.on_epoch_end(net)
+            except KeyboardInterrupt:
+                assert epoch == 3
+    keeper.restore(net)
+    n_copies = len(net.module_.state_dict())
+    assert {float(v) for p in net.module_.parameters() for v in p.detach().flatten()} == {
+        3.0 if at >= n_copies else 2.0
+    }
