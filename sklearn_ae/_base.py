@@ -28,10 +28,10 @@ from sklearn_ae._parameters import (
     for_columns,
     read_parameters,
 )
-from sklearn_ae._persistence import FORMAT, check_format, freeze, thaw
+from sklearn_ae._persistence import pack, unpack
+from sklearn_ae._rows import Scaling
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
-from sklearn_ae._version import __version__
 
 FLOATS = [np.float64, np.float32]
 DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
@@ -331,14 +331,9 @@ class BaseAutoencoder(
         if "net_" in state:
             net = state.pop("net_")
             del state["module_"], state["_coder"]
-            # Together, because they may share weights.
-            state["_saved_by"] = (FORMAT, __version__)
-            state["_frozen"] = freeze(nn.ModuleList([net.module_, net.criterion_]))
-            state["_net"] = {
-                "history": list(net.history),
-                "batch_size": net.batch_size,
-                "max_epochs": net.max_epochs,
-            }
+            rest = {name: getattr(net, name) for name in ("batch_size", "max_epochs")}
+            rest["history"] = list(net.history)
+            state = pack(self, state, [net.module_, net.criterion_], rest)
         return state
 
     def __setstate__(self, state: dict) -> None:
@@ -347,17 +342,13 @@ class BaseAutoencoder(
         Raises
         ------
         ValueError
-            If the state is damaged, or of a format that cannot be read.
+            If the state is damaged, names what is not read from a file, or is of a format that
+            cannot be read.
         """
-        state = state.copy()
-        saved_by, frozen, net = (
-            state.pop(f"_{name}", None) for name in ("saved_by", "frozen", "net")
-        )
-        super().__setstate__(state)
-        if frozen is None:
-            return
-        check_format(saved_by)
-        device = nearest_device(self.device_)
-        network, criterion = thaw(frozen, device).children()
-        self.net_ = restored_net(network, criterion, device, len(self._scaling.shift), net)
-        self._wrap()
+        saved = unpack(type(self), state, Scaling, nearest_device)
+        super().__setstate__(saved.attributes)
+        if saved.network is not None:
+            self._scaling = saved.scaling
+            n_columns = self.n_features_in_
+            self.net_ = restored_net(saved.network, saved.loss, saved.device, n_columns, saved.net)
+            self._wrap()

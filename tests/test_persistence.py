@@ -259,6 +259,18 @@ def test_weights_can_be_trained_after_loading(come_back):
     assert all(p.requires_grad and p.is_leaf for p in parameters)
 
 
+def test_the_net_can_be_pickled_after_loading(come_back):
+    estimator = AutoencoderTransformer(1, init="random", **SMALL).fit(X)
+    again = pickle.loads(pickle.dumps(come_back(estimator).net_))
+    np.testing.assert_array_equal(again.predict(X), estimator.net_.predict(X))
+    assert [row["train_loss"] for row in again.history] == estimator.loss_curve_
+
+
+def shares_weight(network):
+    weights = [next(part.parameters()) for part in (network.encoder, network.decoder)]
+    return weights[0] is weights[1]
+
+
 def test_tied_weights_stay_tied(come_back):
     factory = TiedFactory()
     estimator = AutoencoderTransformer(
@@ -266,23 +278,31 @@ def test_tied_weights_stay_tied(come_back):
     ).fit(X)
     loaded = come_back(estimator)
     for fitted in (estimator, loaded):
-        assert fitted.net_.module_.encoder.weight is fitted.net_.module_.decoder.weight
+        assert shares_weight(fitted.net_.module_)
     assert_same(loaded, estimator)
     for fitted in (estimator, loaded):
         fitted.set_params(warm_start=True).fit(X)
     assert_same(loaded, estimator)
-    assert loaded.net_.module_.encoder.weight is loaded.net_.module_.decoder.weight
+    assert shares_weight(loaded.net_.module_)
 
 
-def test_falls_back_to_the_cpu(make_estimator):
+def test_goes_to_the_nearest_device(make_estimator, monkeypatch):
     estimator = make_estimator(1, early_stopping=False, device="cpu", **SMALL).fit(X)
+    estimator.device_ = "cuda:99"
     state = estimator.__getstate__()
-    state["device_"] = "cuda:99"
+    asked = []
+
+    def nearest(device):
+        asked.append(device)
+        return CPU
+
+    monkeypatch.setattr("sklearn_ae._base.nearest_device", nearest)
     loaded = make_estimator.__new__(make_estimator)
     loaded.__setstate__(state)
+    assert asked == ["cuda:99"]
     assert loaded.device_ == "cpu"
+    estimator.device_ = "cpu"
     assert_same(loaded, estimator)
-    assert state["device_"] == "cuda:99"
 
 
 LOAD = """

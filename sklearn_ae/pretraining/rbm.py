@@ -5,13 +5,13 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from sklearn_ae._rows import Batches, Rows
 from sklearn_ae._sklearn import Interval
 from sklearn_ae.modules import Probabilities
 from sklearn_ae.modules.rbm import RestrictedBoltzmannMachine
+from sklearn_ae.pretraining.base import Pretraining
 
 # As in the paper's code: momentum at first and after so many epochs, and the share of the learning
 # rate for machines with normal units, which diverge at that of binary ones.
@@ -20,7 +20,7 @@ FIRST_EPOCHS = 5
 GAUSSIAN_RATE = 0.01
 
 
-class RBMPretraining(BaseEstimator):
+class RBMPretraining(Pretraining):
     """Pretrain each layer as a restricted Boltzmann machine on the output of those below.
 
     The machines are trained by one step of contrastive divergence. Hidden units are binary, those

@@ -5,7 +5,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from sklearn_ae._rows import Batches, Rows
@@ -13,9 +12,10 @@ from sklearn_ae._sklearn import Interval
 from sklearn_ae.corruption import Masking
 from sklearn_ae.losses import BinaryLogLoss, SquaredError
 from sklearn_ae.modules import Probabilities, Transposed
+from sklearn_ae.pretraining.base import Pretraining
 
 
-class StackedDenoisingPretraining(BaseEstimator):
+class StackedDenoisingPretraining(Pretraining):
     """Pretrain each layer as a denoising autoencoder on the output of those below.
 
     Encoder and decoder of a layer share their weights. A share of the cells of its input is masked,

@@ -1,0 +1,7 @@
+"""What a file of an estimator holds: text, arrays, and objects of the user's classes."""
+
+from sklearn_ae._persistence.checks import check_names
+from sklearn_ae._persistence.modules import freeze, thaw
+from sklearn_ae._persistence.state import SKOPS_TYPES, pack, unpack
+
+__all__ = ["SKOPS_TYPES", "check_names", "freeze", "pack", "thaw", "unpack"]

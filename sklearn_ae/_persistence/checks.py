@@ -1,0 +1,156 @@
+"""What is checked of a file before anything of it is used."""
+
+import inspect
+import re
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sklearn_ae._persistence.modules import RefusedError, damaged
+from sklearn_ae.modules.hidden import hidden_layers
+
+# What `fit` sets, and reading makes anew.
+MADE = ("net_", "module_", "_coder")
+# In a network, a row becomes at most so many times the numbers that the file holds, and passes at
+# most so many modules.
+MOST_GROWTH, MOST_CALLS = 2**10, 10_000
+
+
+def check_names(cls: type, state: Any) -> None:
+    """Check that a state is a dict that replaces nothing that the class has.
+
+    Parameters
+    ----------
+    cls : type
+        Of this package, or derived from one that is; what else is in the latter is its own affair.
+    state : object
+        What a file has for its attributes.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if not isinstance(state, dict):
+        raise damaged(f"{type(state).__name__} in place of the attributes of {cls.__name__}")
+    ours = next(base for base in cls.__mro__ if base.__module__.startswith("sklearn_ae."))
+    for name in state:
+        if (
+            type(name) is not str
+            or name in MADE
+            or name.startswith("__")
+            or hasattr(ours, name)
+            or hasattr(inspect.getattr_static(cls, name, None), "__get__")
+        ):
+            raise RefusedError(
+                f"The saved {cls.__name__} names an attribute {name!r}, which is not read from a "
+                "file."
+            )
+
+
+def check_attributes(attributes: dict[str, Any]) -> None:
+    """Check the attributes of a fitted estimator that are used without a look.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If one of them is missing, or something else.
+    """
+    least = {"n_features_in_": 1, "n_components_": 1, "_n_steps": 0, "_split_seed": 0}
+    if attributes["_code_layer"] is not None:
+        least["_code_layer"] = 0
+    for name, lowest in least.items():
+        if not (isinstance(attributes[name], Integral) and attributes[name] >= lowest):
+            raise damaged(f"its {name} is {attributes[name]!r}")
+    if not isinstance(attributes["_structure"], dict):
+        raise damaged(f"its _structure is {attributes['_structure']!r}")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(attributes["device_"])):
+        raise damaged(f"its device_ is {attributes['device_']!r}")
+    names, shape = attributes.get("feature_names_in_"), (attributes["n_features_in_"],)
+    if names is not None:
+        given = isinstance(names, np.ndarray) and names.shape == shape
+        if not (given and all(isinstance(name, str) for name in names)):
+            raise damaged("its feature_names_in_ are no names of its columns")
+
+
+def check_history(net: dict[str, Any]) -> None:
+    """Check that the history of a net is one."""
+    rows = net["history"]
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise damaged("its history is no list of epochs")
+
+
+def check_scaling(scaling: dict[str, Any], n_features: int) -> None:
+    """Check that each entry is finite: a number, or one a column."""
+    for name, value in scaling.items():
+        column = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        column = column and value.shape == (n_features,)
+        if not ((column or type(value) is float) and np.isfinite(value).all()):
+            raise damaged(
+                f"its {name} is no finite number, or one for each of {n_features} columns"
+            )
+
+
+def check_layers(network: Any, attributes: dict[str, Any], *, run: bool) -> None:
+    """Check that the network maps rows to codes and back, and has the hidden layer of the codes.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With an encoder and a decoder.
+    attributes : dict
+        Of the estimator.
+    run : bool
+        Whether to run it, without a row: the shapes are all there, and take no memory.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    try:
+        layer = attributes["_code_layer"]
+        if layer is not None and layer >= len(hidden_layers(network)):
+            raise damaged(f"it has no hidden layer {layer}")
+        weights = list(network.parameters())
+        if not weights:
+            raise damaged("it has no weights")
+        if run:
+            _check_shapes(
+                network, weights, attributes["n_features_in_"], attributes["n_components_"]
+            )
+    except RefusedError:
+        raise
+    # Whatever wrong layers lead to.
+    except Exception as error:
+        raise damaged(repr(error)) from error
+
+
+def _check_shapes(
+    network: Any, weights: list[nn.Parameter], n_features: int, n_components: int
+) -> None:
+    if len({weight.dtype for weight in weights}) != 1 or not weights[0].is_floating_point():
+        raise damaged("its weights are not all of one type of real numbers")
+    most = MOST_GROWTH * (sum(weight.numel() for weight in weights) + n_features + n_components)
+    calls = 0
+
+    def watch(module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal calls
+        calls += 1
+        large = torch.is_tensor(output) and output.shape[1:].numel() > most
+        if large or calls > MOST_CALLS:
+            raise damaged("its layers are too large")
+
+    handles = [part.register_forward_hook(watch) for part in network.modules()]
+    # Without gradients, torch's attention takes a way that checks less of its sizes.
+    with torch.inference_mode(False), torch.enable_grad():
+        rows = weights[0].new_zeros(0, n_features)
+        codes = network.encoder(rows)
+        found = codes.shape, network.decoder(codes).shape
+    for handle in handles:
+        handle.remove()
+    if found != ((0, n_components), (0, n_features)):
+        raise damaged(f"it maps rows of shape {tuple(rows.shape)} to {found[0]} and {found[1]}")

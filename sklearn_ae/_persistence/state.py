@@ -1,0 +1,173 @@
+"""The state of an estimator as a file holds it: its parameters, text and arrays."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sklearn_ae._persistence.checks import (
+    check_attributes,
+    check_history,
+    check_layers,
+    check_names,
+    check_scaling,
+)
+from sklearn_ae._persistence.modules import RefusedError, damaged, freeze, thaw
+from sklearn_ae._persistence.plain import from_text, is_plain, to_text
+from sklearn_ae._version import __version__
+
+# The types that files name where no parameter is an object of the user's. Made from a file, each
+# keeps what `check_names` and `unpack` let pass, and runs nothing.
+SKOPS_TYPES = (
+    "sklearn_ae._autoencoder.AutoencoderTransformer",
+    "sklearn_ae._denoising.DenoisingAutoencoderTransformer",
+    "sklearn_ae.pretraining.rbm.RBMPretraining",
+    "sklearn_ae.pretraining.stacked.StackedDenoisingPretraining",
+)
+# What this version writes, and reads.
+FORMAT = 1
+
+
+@dataclass
+class Saved:
+    """What was read.
+
+    Attributes
+    ----------
+    attributes : dict
+        Of the estimator, as they are.
+    network, loss : nn.Module or None
+        None where the estimator was not fitted.
+    device : torch.device or None
+        Where they are.
+    scaling : object
+        The units of the network.
+    net : dict
+        What else the net was made of.
+    """
+
+    attributes: dict[str, Any]
+    network: Any = None
+    loss: Any = None
+    device: Any = None
+    scaling: Any = None
+    net: Any = None
+
+
+def pack(estimator: Any, state: dict[str, Any], modules: list[nn.Module], net: dict) -> dict:
+    """Return the state of a fitted estimator, with what is not the user's as text and arrays.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters stay as they are.
+    state : dict
+        Its attributes, but those that are made anew.
+    modules : list of nn.Module
+        The network and its loss: together, because they may share weights.
+    net : dict
+        What else the net is made of.
+    """
+    state = state | {"_net": net}
+    scaling = vars(state.pop("_scaling"))
+    own = state.keys() - set(estimator._get_param_names())
+    # In one piece: skops takes 200 bytes for a number of a list.
+    fitted = {name: value for name, value in state.items() if name in own and is_plain(value)}
+    network, arrays, objects = freeze(nn.ModuleList(modules))
+    saved = {"network": network, "fitted": to_text(fitted), "arrays": arrays, "scaling": scaling}
+    saved |= {"checksum": checksum(saved), "objects": objects}
+    rest = {name: value for name, value in state.items() if name not in fitted}
+    return rest | {"_saved_by": (FORMAT, __version__), "_saved": saved}
+
+
+def unpack(
+    cls: Any, state: Any, scaling: type, nearest_device: Callable[[str], torch.device]
+) -> Saved:
+    """Read what `pack` made, or the state of an estimator that is not fitted.
+
+    It may come from anybody: nothing that it holds is called, but modules of classes of the user.
+
+    Parameters
+    ----------
+    cls : type
+        Of the estimator.
+    state : dict
+        Is left as it is.
+    scaling : type
+        A dataclass.
+    nearest_device : callable
+        ``str -> torch.device``: where that of a fit is here.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, names what is not read from a file, or is of another format.
+    """
+    check_names(cls, state)
+    attributes = {name: state[name] for name in state if name not in ("_saved_by", "_saved")}
+    missing = set(cls._get_param_names()) - attributes.keys()
+    if missing:
+        raise damaged(f"it has no {', '.join(sorted(missing))}")
+    if len(attributes) == len(state):
+        return Saved(attributes)
+    check_format(state.get("_saved_by"))
+    try:
+        saved = state["_saved"]
+        fitted = from_text(saved["fitted"])
+        check_names(cls, fitted)
+        attributes |= fitted
+        net = attributes.pop("_net")
+        check_attributes(attributes)
+        check_history(net)
+        check_scaling(saved["scaling"], attributes["n_features_in_"])
+        units = scaling(**saved["scaling"])
+        device = nearest_device(attributes["device_"])
+        objects = saved["objects"]
+        modules = thaw((saved["network"], saved["arrays"], objects), device)
+        if not (isinstance(modules, nn.ModuleList) and len(modules) == 2):
+            raise damaged("it is not one network and one loss")
+        network, loss = modules
+        if saved["checksum"] != checksum(saved):
+            raise damaged("its checksum is another")
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged(repr(error)) from error
+    check_layers(network, attributes, run=not objects)
+    return Saved(attributes, network, loss, device, units, net)
+
+
+def check_format(written: Any) -> None:
+    """Check that a saved estimator is in a format that can be read.
+
+    Parameters
+    ----------
+    written : tuple of (int, str) or None
+        The format, and the version that wrote it; None where it says nothing.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    try:
+        number, version = written or (0, "before 0.1")
+    except (TypeError, ValueError) as error:
+        raise damaged(f"{written!r} is no format") from error
+    if number != FORMAT:
+        raise RefusedError(
+            f"This autoencoder was saved by sklearn_ae {version} in format {number}; sklearn_ae "
+            f"{__version__} reads format {FORMAT}. Load it with the version that saved it."
+        )
+
+
+def checksum(saved: dict[str, Any]) -> int:
+    """Tell what was changed by accident: an array of another file, a number in the text."""
+    total = zlib.crc32(repr((saved["network"], saved["fitted"])).encode())
+    for name, value in [*enumerate(saved["arrays"]), *sorted(saved["scaling"].items())]:
+        array = np.ascontiguousarray(value)
+        total = zlib.crc32(repr((name, array.dtype.str, array.shape)).encode(), total)
+        total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)
+    return total

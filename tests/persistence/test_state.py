@@ -1,0 +1,327 @@
+"""What is checked of the state of an estimator, where the checksum is right."""
+
+import contextlib
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae._persistence import freeze
+from sklearn_ae._persistence.state import checksum
+from sklearn_ae.losses import SquaredError
+from sklearn_ae.modules import Autoencoder
+from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
+
+X = np.random.default_rng(0).normal(size=(40, 6)) @ np.random.default_rng(1).normal(size=(6, 12))
+QUICK = {"hidden_layer_sizes": (4,), "max_iter": 1, "early_stopping": False, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return AutoencoderTransformer(2, **QUICK).fit(X)
+
+
+def load(estimator, change=lambda saved: None, *, true=True, **attributes):
+    """Save, change what is saved, and if it is to be true the checksum with it, and load."""
+    state = pickle.loads(pickle.dumps(estimator.__getstate__())) | attributes
+    change(state["_saved"])
+    if true:
+        with contextlib.suppress(TypeError):  # of what are no arrays
+            state["_saved"]["checksum"] = checksum(state["_saved"])
+    loaded = object.__new__(type(estimator))
+    loaded.__setstate__(state)
+    return loaded
+
+
+def change_text(key, change):
+    """Change what a text says."""
+
+    def changed(saved):
+        value = json.loads(saved[key])
+        change(value)
+        saved[key] = json.dumps(value)
+
+    return changed
+
+
+def with_network(encoder, decoder):
+    """Put another network in place of the one that was fitted."""
+
+    def changed(saved):
+        modules = nn.ModuleList([Autoencoder(encoder, decoder), SquaredError(1.0)])
+        saved["network"], saved["arrays"], saved["objects"] = freeze(modules)
+
+    return changed
+
+
+def test_unchanged(fitted):
+    np.testing.assert_array_equal(load(fitted).transform(X), fitted.transform(X))
+
+
+# -- The network ----------------------------------------------------------------------------------
+
+
+def padded(n):
+    """Make a network that pads a row by so many zeros, and cuts them off."""
+    pad = nn.ZeroPad1d((0, n)), nn.ZeroPad1d((0, -n))
+    return nn.Sequential(nn.Unflatten(1, (1, 12)), *pad, nn.Flatten(), nn.Linear(12, 2))
+
+
+def attention(n_heads):
+    """Make attention whose heads were changed after, and for which torch has a fast way."""
+    layer = nn.TransformerEncoderLayer(4, 2, 8, 0.0, nn.GELU(), batch_first=True)
+    layer.self_attn.num_heads = n_heads
+    return nn.Sequential(nn.Unflatten(1, (3, 4)), layer, nn.Flatten(), nn.Linear(12, 2))
+
+
+def test_other_networks_that_fit(fitted):
+    for encoder in (nn.Linear(12, 2), padded(1000), attention(2)):
+        loaded = load(fitted, with_network(encoder, nn.Linear(2, 12)), _n_steps=0)
+        assert loaded.transform(X).shape == (40, 2)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "message"),
+    [
+        (nn.Linear(11, 2), nn.Linear(2, 12), "is damaged: RuntimeError"),
+        (nn.Linear(12, 3), nn.Linear(3, 12), r"maps rows of shape \(0, 12\)"),
+        (nn.Linear(12, 2), nn.Linear(2, 11), r"maps rows of shape \(0, 12\)"),
+        (nn.Linear(12, 2), nn.Unflatten(1, (2, 1)), r"maps rows of shape \(0, 12\)"),
+        (nn.Identity(), nn.Identity(), "has no weights"),
+        (nn.Linear(12, 2), nn.Linear(2, 12).double(), "not all of one type"),
+        (nn.Linear(12, 2, dtype=torch.cfloat), nn.Linear(2, 12, dtype=torch.cfloat), "not all of"),
+        (padded(10**9), nn.Linear(2, 12), "layers are too large"),
+        (padded(10**30), nn.Linear(2, 12), "is damaged"),
+        (nn.Sequential(nn.Linear(12, 2), nn.Conv1d(1, 2, 1)), nn.Linear(2, 12), "is damaged"),
+        # On rows, some of these end the process: torch's fast way divides by them.
+        (attention(0), nn.Linear(2, 12), "is damaged: ZeroDivisionError"),
+        (attention(-2), nn.Linear(2, 12), "is damaged"),
+        (attention(3), nn.Linear(2, 12), "is damaged"),
+    ],
+)  # fmt: skip
+def test_networks_of_other_shapes(fitted, encoder, decoder, message):
+    with pytest.raises(ValueError, match=message):
+        load(fitted, with_network(encoder, decoder))
+
+
+@pytest.mark.parametrize("layer", [1, 2, 10**6, -1, 0.0, "0"])
+def test_hidden_layers_that_are_not_there(layer):
+    estimator = AutoencoderTransformer(2, code_layer=0, **QUICK | {"init": "random"}).fit(X)
+    assert load(estimator).transform(X).shape == (40, 4)
+    change = change_text("fitted", lambda found: found.update(_code_layer=layer))
+    if layer == 1:  # the decoder's
+        assert load(estimator, change).transform(X).shape == (40, 4)
+        return
+    with pytest.raises(ValueError, match=r"(no hidden layer|its _code_layer is)"):
+        load(estimator, change)
+
+
+def test_a_network_and_a_loss(fitted):
+    def alone(saved):
+        saved["network"], saved["arrays"], saved["objects"] = freeze(nn.ModuleList([nn.ReLU()]))
+
+    with pytest.raises(ValueError, match="not one network and one loss"):
+        load(fitted, alone)
+
+
+# -- Attributes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"n_features_in_": 11},
+        {"n_features_in_": 0},
+        {"n_features_in_": None},
+        {"n_components_": 3},
+        {"n_components_": [2]},
+        {"_n_steps": -1},
+        {"_n_steps": 0.5},
+        {"_split_seed": "0"},
+        {"device_": "tpu"},
+        {"device_": 3},
+        {"device_": "cuda:0; 1"},
+        {"_structure": []},
+        {"_net": {}},
+        {"_net": None},
+        {"_net": {"history": 3, "batch_size": 1, "max_epochs": 1}},
+        {"_net": {"history": [3], "batch_size": 1, "max_epochs": 1}},
+        {"_net": {"history": [], "batch_size": None, "max_epochs": 1}},
+        {"feature_names_in_": ["a"] * 12},
+    ],
+    ids=repr,
+)
+def test_attributes_of_other_kinds(fitted, found):
+    with pytest.raises(ValueError, match="is damaged"):
+        load(fitted, change_text("fitted", lambda attributes: attributes.update(found)))
+
+
+@pytest.mark.parametrize("name", ["n_features_in_", "n_components_", "_n_steps", "_net", "device_"])
+def test_missing_attributes(fitted, name):
+    with pytest.raises(ValueError, match=f"is damaged.*{name}"):
+        load(fitted, change_text("fitted", lambda attributes: attributes.pop(name)))
+
+
+@pytest.mark.parametrize("names", [[], np.array(["a"]), np.arange(12), np.array([print] * 12)])
+def test_names_of_columns(fitted, names):
+    with pytest.raises(ValueError, match="feature_names_in_"):
+        load(fitted, feature_names_in_=names)
+    names = np.array([f"c{i}" for i in range(12)], dtype=object)
+    np.testing.assert_array_equal(load(fitted, feature_names_in_=names).feature_names_in_, names)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda scaling: scaling.pop("shift"),
+        lambda scaling: scaling.update(another=1.0),
+        lambda scaling: scaling.update(shift=scaling["shift"][:-1]),
+        lambda scaling: scaling.update(shift=scaling["shift"][:, None]),
+        lambda scaling: scaling.update(shift=scaling["shift"].astype(object)),
+        lambda scaling: scaling.update(shift=scaling["shift"] * np.nan),
+        lambda scaling: scaling.update(shift=None),
+        lambda scaling: scaling.update(scale=math.inf),
+        lambda scaling: scaling.update(scale="1"),
+    ],
+)
+def test_units(fitted, change):
+    with pytest.raises(ValueError, match="is damaged"):
+        load(fitted, lambda saved: change(saved["scaling"]))
+
+
+@pytest.mark.parametrize("name", ["network", "fitted", "arrays", "objects", "scaling", "checksum"])
+@pytest.mark.parametrize("value", [None, 3, "", []])
+def test_missing_parts(fitted, name, value):
+    if name == "objects" and not value:
+        value = {1: 2}  # nothing is what it is
+    with pytest.raises(ValueError, match="is damaged"):
+        load(fitted, lambda saved: saved.update({name: value}), true=False)
+    with pytest.raises(ValueError, match="is damaged"):
+        load(fitted, lambda saved: saved.pop(name), true=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: saved["arrays"].reverse(),
+        lambda saved: saved["arrays"].__setitem__(0, saved["arrays"][0] + 1),
+        lambda saved: saved["arrays"].__setitem__(0, saved["arrays"][0].astype(float)),
+        lambda saved: saved["scaling"].update(scale=saved["scaling"]["scale"] * 2),
+        change_text("fitted", lambda attributes: attributes.update(n_iter_=5)),
+        change_text("network", lambda described: described.update(more=5)),
+    ],
+)
+def test_the_checksum_tells_of_any_change(fitted, change):
+    with pytest.raises(ValueError, match="is damaged"):
+        load(fitted, change, true=False)
+
+
+# -- Names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["transform", "fit", "__deepcopy__", "__class__", "module_", "net_", "_coder", 3,
+             "_parameter_constraints", "_doc_link_template", "_validate_params", "_repr_html_"]
+)  # fmt: skip
+def test_attributes_that_no_file_sets(fitted, name):
+    message = f"names an attribute {name!r}, which is not read from a file"
+    with pytest.raises(ValueError, match=message):
+        load(fitted, **{"a": 0} | {name: 0}) if type(name) is str else fitted.__setstate__(
+            {name: 0}
+        )
+    unfitted = clone(fitted)
+    with pytest.raises(ValueError, match=message):
+        unfitted.__setstate__(vars(unfitted) | {name: 0})
+    if type(name) is str:
+        with pytest.raises(ValueError, match=message):
+            load(fitted, change_text("fitted", lambda attributes: attributes.update({name: 0})))
+
+
+@pytest.mark.parametrize("cls", [RBMPretraining, StackedDenoisingPretraining])
+def test_attributes_that_no_file_sets_in_a_pretraining(cls):
+    for name in ("pretrain_layers", "__deepcopy__", "_train"):
+        with pytest.raises(ValueError, match=f"names an attribute '{name}'"):
+            cls().__setstate__(vars(cls()) | {name: print})
+    assert vars(pickle.loads(pickle.dumps(cls(max_iter=3)))) == vars(cls(max_iter=3))
+
+
+class Derived(DenoisingAutoencoderTransformer):
+    """A user's, with a default of its own and something that is its instances'."""
+
+    level = 3
+
+    def extra(self):
+        return self.level
+
+
+def test_classes_derived_from_ours_set_what_is_theirs(fitted):
+    derived = Derived(2, **QUICK)
+    derived.level, derived.note = 4, {1: print}
+    derived.fit(X)
+    loaded = load(derived)
+    assert loaded.extra() == 4
+    assert loaded.note == {1: print}
+    np.testing.assert_array_equal(loaded.transform(X), derived.transform(X))
+    for name in ("extra", "corrupt", "transform"):
+        with pytest.raises(ValueError, match="which is not read from a file"):
+            load(derived, **{name: print})
+
+
+@pytest.mark.parametrize("state", [None, 3, [], "text", [("n_components", 2)]])
+def test_states_that_are_none(state):
+    with pytest.raises(ValueError, match="in place of the attributes of"):
+        AutoencoderTransformer().__setstate__(state)
+    with pytest.raises(ValueError, match="in place of the attributes of"):
+        RBMPretraining().__setstate__(state)
+
+
+def test_missing_parameters(fitted):
+    for estimator in (fitted, clone(fitted)):
+        state = estimator.__getstate__()
+        del state["encoder"], state["verbose"]
+        with pytest.raises(ValueError, match="has no encoder, verbose"):
+            AutoencoderTransformer().__setstate__(state)
+
+
+# -- Formats --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("saved_by", [(99, "7.0"), [99, "7.0"], None])
+def test_other_formats(fitted, saved_by):
+    with pytest.raises(ValueError, match=r"was saved by sklearn_ae .* in format (99|0)"):
+        load(fitted, _saved_by=saved_by)
+
+
+@pytest.mark.parametrize("saved_by", [3, "text", (1,), (1, 2, 3)])
+def test_no_format(fitted, saved_by):
+    with pytest.raises(ValueError, match="is no format"):
+        load(fitted, _saved_by=saved_by)
+
+
+@pytest.mark.parametrize("name", ["_saved_by", "_saved"])
+def test_half_of_what_was_saved(fitted, name):
+    state = fitted.__getstate__()
+    del state[name]
+    with pytest.raises(ValueError, match=r"(is damaged|in format 0)"):
+        AutoencoderTransformer().__setstate__(state)
+
+
+def test_only_sizes_of_the_net_are_read(fitted):
+    change = change_text("fitted", lambda found: found["_net"].update(compile=True))
+    assert not load(fitted, change).net_.compile
+
+
+def test_what_callbacks_recorded_comes_back():
+    """What is no plain data stays beside the text, and the rest of the net with it."""
+    estimator = AutoencoderTransformer(2, **QUICK).fit(X)
+    estimator.net_.history[-1]["codes"] = X[:2]
+    loaded = load(estimator)
+    np.testing.assert_array_equal(loaded.net_.history[-1]["codes"], X[:2])
+    assert loaded.net_.batch_size == estimator.net_.batch_size
+    assert vars(loaded).keys() == vars(estimator).keys()
