@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -163,6 +164,29 @@ def test_print_log(X, capsys):
     out = capsys.readouterr().out
     assert "train_loss" in out
     assert "valid_loss" in out
+    assert "AutoencoderTransformer: losses in units of what PCA leaves" in out
+    assert "\x1b" not in out  # not a terminal
+
+
+def test_colours_on_a_terminal(X, capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    make(verbose=1).fit(X)
+    assert "\x1b[" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("params", "unit"),
+    [
+        ({"init": "random"}, "in units of the variance"),
+        ({"loss": "binary_log_loss"}, "in nats a cell"),
+        ({"loss": torch.nn.L1Loss()}, "as L1Loss gives them"),
+    ],
+)
+def test_the_unit_of_the_loss_is_said(params, unit, X, capsys):
+    make(verbose=1, max_iter=1, **params).fit((X - X.min()) / np.ptp(X))
+    assert f"AutoencoderTransformer: losses {unit}" in capsys.readouterr().out
 
 
 def test_loggers_see_the_epoch_that_training_stops_after(X, capsys):
@@ -214,6 +238,29 @@ class HoldsLock(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         self.seen = len(net.history)
+
+
+def test_clone_shares_what_cannot_be_copied_and_copies_what_can(X):
+    logger, recorder = HoldsLock(), Recorder()
+    for callbacks in ([logger, recorder], [("logger", logger), ("recorder", recorder)]):
+        model = make(callbacks=callbacks)
+        copied = clone(clone(model))
+        found = [c[1] if isinstance(c, tuple) else c for c in copied.callbacks]
+        assert found[0].lock is logger.lock
+        assert model.callbacks is callbacks
+        assert copied.get_params().keys() == model.get_params().keys()
+        assert not hasattr(copied.fit(X).callbacks[0], "seen")
+    search = GridSearchCV(make(callbacks=[HoldsLock()]), {"n_components": [1, 2]}, cv=2).fit(X)
+    assert search.best_estimator_.n_iter_ == 4
+
+
+def test_a_scheduler_may_be_a_class(X):
+    """The rate is left to it, as to an instance."""
+    params = {"max_iter": 6, "n_iter_no_change": 7, "tol": 1e9}
+    for given in (LRScheduler, ("schedule", LRScheduler)):
+        model = make(**params, callbacks=[given, Recorder()]).fit(X)
+        keeper_cut = set(np.diff(recorder_of(model).rates_) / recorder_of(model).rates_[:-1])
+        assert not any(np.isclose(step, -0.5) for step in keeper_cut)
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -1,0 +1,87 @@
+"""How often a fit goes through its rows before the first epoch."""
+
+import numpy as np
+import pytest
+import torch
+from curves import make, parabola
+from skorch.callbacks import Callback
+
+from sklearn_ae import _fitting as fitting
+from sklearn_ae._fitting import closed_form, errors, start
+from sklearn_ae._rows import KeptRows, ScaledRows, Sums
+from sklearn_ae._rows import scaling as scaling_module
+
+N_ROWS = 20_000
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Count the rows that are summed up, scaled, and gone through."""
+    counts = {"summed": 0, "scaled": 0, "gone through": 0}
+
+    def counting(cls, name, key, size):
+        of = getattr(cls, name)
+
+        def method(self, *args):
+            counts[key] += size(*args)
+            return of(self, *args)
+
+        monkeypatch.setattr(cls, name, method)
+
+    counting(Sums, "add", "summed", len)
+    counting(ScaledRows, "_scaled", "scaled", len)
+    for cls in (KeptRows, ScaledRows):
+        counting(cls, "slice", "gone through", lambda first, last: last - first)
+    return counts
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("max_iter", [0, 1])
+def test_three_passes_at_most(read, max_iter, kept, monkeypatch):
+    """One sums up; one finds where codes lie, and scales rows that are kept; one solves."""
+    if not kept:
+        monkeypatch.setattr(scaling_module, "LARGE_BYTES", 0)
+    monkeypatch.setattr(start, "MANY_ROWS", N_ROWS)
+    before = {}
+
+    class Begin(Callback):
+        def on_train_begin(self, net, **kwargs):
+            before.update(read)
+
+    make(max_iter=max_iter, hidden_layer_sizes=(8,), callbacks=[Begin()]).fit(parabola(N_ROWS))
+    n_train, n_held_out = 18_000, 2_000
+    assert before["summed"] == N_ROWS
+    # The keeper of the best weights has measured the start on the held-out rows by then.
+    assert before["gone through"] <= (2 if kept else 1) * n_train + 4 * n_held_out
+    assert before["scaled"] <= n_train + 4 * n_held_out
+    if max_iter == 0:
+        n_some = closed_form.FEW_ROWS + closed_form.ROWS_TO_CHOOSE
+        passes = (2 if kept else 1) * n_train + n_train + 9 * n_held_out + n_some
+        assert read["gone through"] <= passes + n_train * kept
+        assert read["summed"] == N_ROWS
+
+
+def test_many_rows_are_summed_up_once_more_only_where_pca_leaves_little(read, monkeypatch):
+    monkeypatch.setattr(start, "MANY_PRODUCTS", 0)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 6))
+    for noise, passes in ((1.0, 1), (1e-4, 2)):
+        read["summed"] = 0
+        start.sum_up_for(X + noise * rng.normal(size=X.shape), 3, torch.device("cpu"))
+        assert read["summed"] == passes * 500
+
+
+def test_refined_held_out_rows_are_computed_once_by_each_decoder(monkeypatch):
+    """By the one that was trained and the one that was solved."""
+    refined = []
+    of = errors.measure_errors
+
+    def measure(network, rows, criterion):
+        refined.append(type(network.encoder).__name__)
+        return of(network, rows, criterion)
+
+    for module in (fitting, closed_form):
+        monkeypatch.setattr(module, "measure_errors", measure)
+    model = make(max_iter=20).fit(parabola(400))
+    assert model.best_iter_ > 0
+    assert refined.count("RefinedEncoder") == 2
