@@ -40,8 +40,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             default="gelu"
         What follows each hidden layer; a callable makes a ``torch.nn.Module``.
     init : {"pca", "random"}, default="pca"
-        "pca" starts at the principal components and learns corrections to them, and falls back
-        to PCA itself where nothing better is found. "random" is the classic autoencoder.
+        "pca" starts at the principal components of all rows and learns corrections to them, and
+        falls back to PCA itself where nothing better is found. "random" is the classic autoencoder.
     encoder : {"dense", "conv", "attention"}, torch.nn.Module or callable, default="dense"
         The network that encodes. "conv" has strided convolutions over the image that a row holds;
         "attention" takes each cell, or each patch of the image, as a token. A module is copied in
@@ -88,22 +88,23 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         scalar``, a mean over the rows, is given rows in the units of `X`.
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
         A callable ``params -> torch.optim.Optimizer`` sets its own rate and decay, as in
-        ``functools.partial(torch.optim.RMSprop, lr=1e-4)``. It is given groups of parameters; with
-        ``init="pca"`` the rate of the linear path is then multiplied by what PCA leaves.
+        ``functools.partial(torch.optim.RMSprop, lr=1e-4)``. One rate serves all weights: with
+        ``init="pca"`` the linear path learns a change to PCA in units of what PCA leaves.
     learning_rate_init : float, default=3e-3
         Learning rate at the start; it is halved after each `n_iter_no_change` / 3 epochs
         without progress, unless `callbacks` has a ``skorch.callbacks.LRScheduler``.
     weight_decay : float, default=0.0
-        As in torch's optimizers.
+        As in torch's optimizers; with ``init="pca"`` it pulls towards PCA.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
     max_iter : int, default=100
         Most epochs. 0 does not train: with ``init="pca"`` a dense decoder, neither tied nor of
         probabilities, is solved in closed form; others stay as they were drawn or pretrained.
     early_stopping : bool, default=True
-        Whether to hold rows out, to choose by their error: when to stop, which weights to keep,
-        and whether to fall back to PCA. Without, the training loss says when to stop and which
-        weights to keep, and nothing guards against PCA being better.
+        Whether to hold rows out, drawn at random, to choose by their error: when to stop, which
+        weights to keep, and whether to fall back to PCA, which has seen them. Without, the training
+        loss says when to stop and which weights to keep, and nothing guards against PCA being
+        better.
     validation_fraction : float, default=0.1
         Share of the rows that are held out.
     n_iter_no_change : int, default=25
@@ -113,12 +114,13 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     transform_max_iter : int, default=5
         Steps of gradient descent by which `transform` improves each code that the encoder gives:
         a step is taken where the decoder then rebuilds the row with less squared error, whatever
-        `loss` is. 0 leaves the codes alone, for rows that are corrupted themselves: steps follow
-        them as they are.
+        `loss` is. 0 leaves the codes alone, and is for rows that are corrupted themselves: steps
+        follow wrong cells too. On clean rows steps leave a quarter less error.
     warm_start : bool, default=False
-        Whether `fit` goes on from the last solution, in its units.
+        Whether `fit` goes on from the last solution, in its units; of as many rows, the same are
+        held out again.
     callbacks : list of skorch callbacks or None, default=None
-        Loggers, checkpoints, schedulers; copied in `fit`.
+        Loggers, checkpoints, schedulers; copied in `fit`, but for those that cannot be.
     device : str, default="auto"
         "auto" is CUDA if there is, else the CPU; or a torch device string of either.
     random_state : int, RandomState instance or None, default=None
@@ -144,17 +146,20 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         with "binary_log_loss"; as a module gives it.
     validation_loss_curve_ : list of float or None
         Loss on the held-out rows after each epoch; None without `early_stopping`.
-    best_loss_ : float or None
-        Loss of the weights that are kept: the lowest of the curve that is watched, or that of the
-        start; None where there is none.
+    best_loss_ : float
+        Loss of the model that is kept, its steps included, on the held-out rows; without
+        `early_stopping` on the training rows, of many on some. After the closed form it may be far
+        below the curves.
     pca_loss_ : float or None
         Loss of PCA with as many components on the held-out rows; None without `early_stopping`.
     pca_score_, score_ : float or None
         Share of the variance of the held-out rows that PCA with as many components explains, and
-        that this model explains; None without `early_stopping`.
+        that this model explains; None without `early_stopping`. These rows have chosen the model,
+        and PCA has been fitted to them too: an honest figure takes rows that `fit` has not seen,
+        and `score`.
     is_pca_ : bool
-        Whether the fitted model is PCA itself, on all rows, because nothing beat it on the
-        held-out rows by more than the sampling error, or because it leaves but rounding errors.
+        Whether the fitted model is PCA itself, because nothing beat it on the held-out rows by more
+        than the sampling error, or because it leaves but rounding errors.
     batch_size_ : int
         Rows a step.
     device_ : str
