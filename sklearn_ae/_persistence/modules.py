@@ -250,9 +250,10 @@ class _Reader:
         return module
 
     def _parameter(self, index: Any) -> nn.Parameter:
-        if index not in self.parameters:
-            self.parameters[index] = nn.Parameter(self.tensors[_number(index)])
-        return self.parameters[index]
+        number = _number(index)
+        if number not in self.parameters:
+            self.parameters[number] = nn.Parameter(self.tensors[number])
+        return self.parameters[number]
 
     def _fill(self, module: Any) -> None:
         """Put tensors where the numbers of a user's module are."""

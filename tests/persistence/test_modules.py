@@ -138,15 +138,23 @@ def test_modules_with_hooks_are_objects(hook):
         "sklearn_ae.losses:SquaredError.__init__",
         "sklearn_ae.modules.corrected",
         "",
-        None,
-        ["torch.nn.modules.linear:Linear"],
     ],
 )
 def test_other_names_are_refused(name):
-    with pytest.raises(ValueError, match=r"The saved network (names|is damaged)"):
-        thaw_changed(
-            nn.Sequential(nn.Linear(2, 2)), lambda d: d["modules"]["0"].update({"class": name})
-        )
+    with pytest.raises(ValueError, match=f"names '{name}', which is not read from a file"):
+        rename(name)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["torch.nn.modules.linear:Linear"], {}])
+def test_names_that_are_none(name):
+    with pytest.raises(ValueError, match="The saved network is damaged"):
+        rename(name)
+
+
+def rename(name):
+    """Thaw a layer by another name."""
+    layers = nn.Sequential(nn.Linear(2, 2))
+    return thaw_changed(layers, lambda described: described["modules"]["0"].update({"class": name}))
 
 
 def test_what_a_file_of_ours_imports_is_there():
@@ -179,11 +187,15 @@ def test_attributes_replace_neither_methods_nor_hooks(attributes):
         ("parameters", "a.b"),
         ("buffers", "weight"),
         ("buffers", ""),
+        ("modules", "forward"),
+        ("modules", "bias"),
+        ("modules", "a.b"),
     ],
 )
-def test_tensors_replace_nothing(kind, name):
+def test_tensors_and_parts_replace_nothing(kind, name):
+    value = None if kind == "modules" else 0
     with pytest.raises(ValueError, match="The saved network is damaged"):
-        thaw_changed(nn.Linear(2, 2), lambda d: d[kind].update({name: 0}))
+        thaw_changed(nn.Linear(2, 2), lambda d: d[kind].update({name: value}))
 
 
 # -- Damage ---------------------------------------------------------------------------------------
@@ -203,6 +215,8 @@ def test_tensors_replace_nothing(kind, name):
         lambda d: d["modules"]["0"]["parameters"].update(weight=2),
         lambda d: d["modules"]["0"]["parameters"].update(weight=-1),
         lambda d: d["modules"]["0"]["parameters"].update(weight=0.0),
+        lambda d: d["modules"]["0"]["parameters"].update(bias=0.0),
+        lambda d: d["modules"]["0"]["parameters"].update(bias=False),
         lambda d: d["modules"]["0"]["parameters"].update(weight=[0]),
     ],
 )

@@ -15,7 +15,7 @@ from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 from sklearn_ae._persistence import freeze
 from sklearn_ae._persistence.state import checksum
 from sklearn_ae.losses import SquaredError
-from sklearn_ae.modules import Autoencoder
+from sklearn_ae.modules import Autoencoder, RefinedEncoder
 from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 
 X = np.random.default_rng(0).normal(size=(40, 6)) @ np.random.default_rng(1).normal(size=(6, 12))
@@ -61,7 +61,16 @@ def with_network(encoder, decoder):
 
 
 def test_unchanged(fitted):
-    np.testing.assert_array_equal(load(fitted).transform(X), fitted.transform(X))
+    loaded = load(fitted)
+    np.testing.assert_array_equal(loaded.transform(X), fitted.transform(X))
+    # The checks leave nothing behind, which would make its layers objects.
+    assert loaded.__getstate__()["_saved"]["network"] == fitted.__getstate__()["_saved"]["network"]
+
+
+def test_weights_that_were_read_in_inference_mode_can_be_trained(fitted):
+    with torch.inference_mode():
+        loaded = load(fitted)
+    assert not any(weight.is_inference() for weight in loaded.net_.module_.parameters())
 
 
 # -- The network ----------------------------------------------------------------------------------
@@ -108,6 +117,29 @@ def test_other_networks_that_fit(fitted):
 def test_networks_of_other_shapes(fitted, encoder, decoder, message):
     with pytest.raises(ValueError, match=message):
         load(fitted, with_network(encoder, decoder))
+
+
+def test_networks_that_go_on_and_on(fitted):
+    encoder = RefinedEncoder(nn.Linear(12, 2), nn.Linear(2, 12), 10**12)
+    with pytest.raises(ValueError, match="layers are too large"):
+        load(fitted, with_network(encoder, nn.Linear(2, 12)))
+
+
+class Counting(nn.Linear):
+    """A user's, which knows how often it is run."""
+
+    calls = 0
+
+    def forward(self, x):
+        Counting.calls += 1
+        return super().forward(x)
+
+
+def test_modules_of_the_user_are_not_run(fitted):
+    loaded = load(fitted, with_network(Counting(12, 2), nn.Linear(2, 12)))
+    assert Counting.calls == 0
+    loaded.transform(X)
+    assert Counting.calls > 0
 
 
 @pytest.mark.parametrize("layer", [1, 2, 10**6, -1, 0.0, "0"])
@@ -185,6 +217,7 @@ def test_names_of_columns(fitted, names):
         lambda scaling: scaling.update(shift=scaling["shift"][:, None]),
         lambda scaling: scaling.update(shift=scaling["shift"].astype(object)),
         lambda scaling: scaling.update(shift=scaling["shift"] * np.nan),
+        lambda scaling: scaling.update(shift=scaling["shift"].astype(int)),
         lambda scaling: scaling.update(shift=None),
         lambda scaling: scaling.update(scale=math.inf),
         lambda scaling: scaling.update(scale="1"),
@@ -220,6 +253,17 @@ def test_missing_parts(fitted, name, value):
 def test_the_checksum_tells_of_any_change(fitted, change):
     with pytest.raises(ValueError, match="is damaged"):
         load(fitted, change, true=False)
+
+
+def test_the_checksum_tells_shapes_and_types_apart():
+    arrays = [
+        np.ones(4, np.float32),
+        np.ones((2, 2), np.float32),
+        np.ones(4, np.float32).view("i4"),
+    ]
+    saved = {"network": "", "fitted": "", "scaling": {}}
+    found = {checksum(saved | {"arrays": [array]}) for array in arrays}
+    assert len(found) == 3
 
 
 # -- Names ----------------------------------------------------------------------------------------
