@@ -30,7 +30,7 @@ from sklearn_ae._fitting.start import MANY_ROWS, SMALLEST_RESIDUAL, find_start, 
 from sklearn_ae._fitting.training import prepare, train_net, without_rows
 from sklearn_ae._fitting.training.denoising import make_denoising
 from sklearn_ae._fitting.training.loss import check_loss, check_range, make_loss
-from sklearn_ae._fitting.training.net import ReconstructionNet
+from sklearn_ae._fitting.training.net import ReconstructionNet, rows_for
 from sklearn_ae._rows import Scaling
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
 from sklearn_ae.modules import Autoencoder
@@ -211,7 +211,7 @@ def _fall_back(fit, spec, training, start, why):
     if training.verbose:
         print(f"{training.name}: PCA {why}; the fitted model is PCA, on all rows.")
     module = build_pca(spec, start.pca, fit.scaling, torch.float64)
-    fit.net.module_ = module.to(fit.net.device)
+    fit.net.module_, fit.net.dataset = module.to(fit.net.device), rows_for(module)
     fit.is_pca, fit.loss, fit.score = True, fit.pca_loss, fit.pca_score
     without_rows(fit.net)
     return fit

@@ -1,5 +1,6 @@
 """One fit: the start at PCA, the guarantee against PCA, and going on."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -210,6 +211,16 @@ def test_best_loss_is_that_of_what_is_kept(max_iter, early_stopping, cls):
         )
         total = np.sum((rows - X.mean(axis=0)) ** 2)
         assert model.score_ == pytest.approx(1 - squared_error(model, rows) / total, rel=1e-4)
+
+
+@pytest.mark.parametrize("n_components", [1, 3])
+@pytest.mark.parametrize("rows", [parabola(), gaussian()], ids=["network", "PCA"])
+def test_the_net_rebuilds_scaled_rows(rows, n_components):
+    model = make(n_components=n_components, transform_max_iter=0).fit(rows)
+    for fitted in (model, pickle.loads(pickle.dumps(model))):
+        scaled = (rows - model._scaling.shift) / model._scaling.scale
+        found = fitted.net_.predict(scaled) * model._scaling.scale + model._scaling.shift
+        np.testing.assert_allclose(found, model.reconstruct(rows), atol=1e-4)
 
 
 def test_best_loss_of_pca_is_pcas():

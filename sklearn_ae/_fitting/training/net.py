@@ -1,5 +1,6 @@
 """A thin skorch net: its loop, history and callbacks, on rows that lie on the device."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -107,9 +108,14 @@ def listens_to_batches(net: NeuralNet) -> bool:
     )
 
 
-def as_rows(X: Any, y: Any = None) -> DenseRows:
+def as_rows(X: Any, y: Any = None, *, dtype: torch.dtype) -> DenseRows:
     """Make rows of an array, for `forward` and `predict` of a net that is fitted."""
-    return DenseRows(torch.as_tensor(np.asarray(X, dtype=np.float32), device="cpu"))
+    return DenseRows(torch.as_tensor(np.asarray(X), dtype=dtype, device="cpu"))
+
+
+def rows_for(module: nn.Module) -> Callable:
+    """Return what makes rows in the precision of a module."""
+    return functools.partial(as_rows, dtype=next(module.parameters()).dtype)
 
 
 def make_net(
@@ -133,7 +139,7 @@ def make_net(
     return ReconstructionNet(
         module,
         criterion=criterion.requires_grad_(False),
-        dataset=as_rows,
+        dataset=rows_for(module),
         iterator_train=Batches,
         iterator_valid=Batches,
         iterator_valid__batch_size=block_size(n_columns),
