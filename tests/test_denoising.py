@@ -1,5 +1,7 @@
 """Corrupted rows, as the denoising autoencoder makes them."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,13 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 5)) * [1, 10, 100, 1e-3, 1] + [0, 1000, 0, 0, 5]
 
 
-@pytest.fixture(scope="module")
+FITTED = DenoisingAutoencoderTransformer(max_iter=1, random_state=0).fit(X)
+
+
+@pytest.fixture
 def model():
-    return DenoisingAutoencoderTransformer(max_iter=1, random_state=0).fit(X)
+    """A copy for each test, which may set parameters."""
+    return copy.deepcopy(FITTED)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
