@@ -4,10 +4,10 @@ PYTEST_ARGS ?=
 PIP_INSTALL = -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-oldest lint format docs clean
+.PHONY: help demo dev test test-oldest test-kernels test-processors lint format docs clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed  ## compare with PCA on a bundled table, and draw demo.png
 	.venv/bin/python -m sklearn_ae --target digit --figure demo.png
@@ -20,6 +20,23 @@ test: .venv/.installed  ## run the tests (PYTEST_ARGS="-k name" for some of them
 
 test-oldest: .venv-oldest/.installed  ## run the tests on the oldest supported versions
 	.venv-oldest/bin/python -m pytest $(PYTEST_ARGS)
+
+# Libraries choose their kernels by the processor, and round differently: numbers must hold on all.
+OLDEST_KERNELS = ATEN_CPU_CAPABILITY=default
+AVX2_KERNELS = ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 \
+	OPENBLAS_CORETYPE=Haswell
+# The tests that compare numbers.
+NUMBERS ?= tests/fitting tests/rows tests/modules tests/pretraining tests/test_globals.py \
+	tests/test_properties.py tests/test_sparse.py tests/test_hard_input.py tests/test_denoising.py \
+	tests/test_losses.py tests/test_corruption.py tests/test_contract.py tests/test_persistence.py
+
+test-kernels: .venv/.installed  ## test numbers with the kernels of older processors
+	$(OLDEST_KERNELS) .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
+	$(AVX2_KERNELS) .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
+
+test-processors: test-kernels  ## the same, and with one thread and with two
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=2 .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
 
 lint: .venv/.installed  ## ruff, mypy
 	.venv/bin/ruff check

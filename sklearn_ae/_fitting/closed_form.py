@@ -119,7 +119,8 @@ def widen_features(
         first.weight.copy_(weight[kept])
         first.bias.copy_(bias[kept])
     for layer in others:
-        nn.init.eye_(layer.weight)
+        # Not by `eye_`, which asks for the default device, whatever that of the weight.
+        nn.init.zeros_(layer.weight).fill_diagonal_(1.0)
         nn.init.zeros_(layer.bias)
 
 
