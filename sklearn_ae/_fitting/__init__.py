@@ -25,8 +25,15 @@ from sklearn_ae._fitting.network import (
     count_operations,
 )
 from sklearn_ae._fitting.parts import make_parts
-from sklearn_ae._fitting.rows import split_rows
-from sklearn_ae._fitting.start import MANY_ROWS, SMALLEST_RESIDUAL, find_start, sum_up_for
+from sklearn_ae._fitting.rows import draw_rows, split_rows
+from sklearn_ae._fitting.start import (
+    MANY_ROWS,
+    SMALLEST_RESIDUAL,
+    find_start,
+    principal_components,
+    sum_up_for,
+    train_on_lone_rows,
+)
 from sklearn_ae._fitting.training import prepare, train_net, without_rows
 from sklearn_ae._fitting.training.denoising import make_denoising
 from sklearn_ae._fitting.training.loss import check_loss, check_range, make_loss
@@ -135,37 +142,41 @@ def _fit(spec, training, X, seed, device, previous, listen):
         sums = sum_up_for(X, spec.n_components, device)
         check_range(training.loss, sums)
         scaling = previous.scaling if previous else sums.scaling()
-        drawn = previous.seed if previous else seed
-        rows = split_rows(X, sums, scaling, training.validation_fraction, drawn, device)
-        start = find_start(rows, spec.n_components, seed)
+        fraction, drawn = training.validation_fraction, previous.seed if previous else seed
+        chosen = draw_rows(X.shape[0], fraction, drawn)
+        rows = split_rows(X, sums, scaling, chosen, device, hold_out=fraction is not None)
+        rows, pca = train_on_lone_rows(rows, spec.n_components, seed)
+        start = find_start(rows, pca)
+    train = rows.train.rows
     if previous:
         network = copy.deepcopy(previous.network).to(device)
     else:
         network = build_network(spec, parts, scaling, start if spec.at_pca else None).to(device)
         if spec.pretraining is not None:
-            pretrain(spec.pretraining, network, rows.train, seed)
+            pretrain(spec.pretraining, network, train, seed)
     unit = start.residual if spec.at_pca else 1.0
     criterion = make_loss(training.loss, unit, scaling).to(device)
     noise = torch.Generator(device).manual_seed(seed)
     denoising = training.noise and make_denoising(training.noise, scaling, spec.image_shape, noise)
-    net = prepare(training, network, criterion, rows.train, rows.held_out, denoising, generator)
+    net = prepare(training, network, criterion, train, rows.held_out, denoising, generator)
     fit = Fit(net, scaling)
 
     if rows.held_out is not None:
-        pca = build_pca(spec, start.pca, scaling).to(device)
-        theirs = measure_errors(pca, rows.held_out, criterion)
-        total = mean_square(rows.held_out, start.pca.mean)
+        linear = build_pca(spec, pca, scaling).to(device)
+        theirs = measure_errors(linear, rows.held_out, criterion)
+        total = mean_square(rows.held_out, pca.mean)
         fit.pca_loss, fit.pca_score = theirs.loss, explained(theirs.square, total)
     # PCA has no hidden layers to take the codes from.
     may_fall_back = spec.at_pca and spec.code_layer is None
-    if may_fall_back and start.pca.residual <= SMALLEST_RESIDUAL:
-        return _fall_back(fit, spec, training, start, "leaves only rounding errors")
+    fall_back = functools.partial(_fall_back, fit, spec, training, rows, seed)
+    if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
+        return fall_back("leaves only rounding errors")
 
     # A backward pass costs twice a forward one.
     with threads_for(3 * count_operations(network, X.shape[1], device) * net.batch_size, device):
         _tell_unit(spec, training)
         now = functools.partial(_as_of_now, fit)
-        keeper, fit.interrupted = train_net(net, rows.train, training, listen(now))
+        keeper, fit.interrupted = train_net(net, train, training, listen(now))
         fit.best_iter = keeper.kept.epoch
         solvable = previous is None and not fit.interrupted
         if solvable and fit.best_iter == 0:
@@ -177,13 +188,16 @@ def _fit(spec, training, X, seed, device, previous, listen):
             errors = measure_errors(refined(network, spec.n_steps), rows.chosen, criterion)
         without_rows(net)
         if rows.held_out is None:
-            some = rows.train.sample(MANY_ROWS)
+            some = train.sample(MANY_ROWS)
             fit.loss = measure_errors(refined(network, spec.n_steps), some, criterion).loss
             return fit
     fit.loss, fit.score = errors.loss, explained(errors.square, total)
-    if not may_fall_back or beats_pca(errors, theirs):
+    if not may_fall_back:
         return fit
-    return _fall_back(fit, spec, training, start, "was not beaten on the held-out rows")
+    trained = net.mean_loss(train.sample(MANY_ROWS), linear)
+    if beats_pca(errors, theirs, trained, spec.n_components, len(train), len(rows.held_out)):
+        return fit
+    return fall_back("was not beaten on the held-out rows")
 
 
 def _as_of_now(fit):
@@ -206,11 +220,12 @@ def _tell_unit(spec, training):
     print(f"{training.name}: losses {unit}")
 
 
-def _fall_back(fit, spec, training, start, why):
-    """Keep PCA itself."""
+def _fall_back(fit, spec, training, rows, seed, why):
+    """Keep PCA itself, of all rows."""
     if training.verbose:
         print(f"{training.name}: PCA {why}; the fitted model is PCA, on all rows.")
-    module = build_pca(spec, start.pca, fit.scaling, torch.float64)
+    pca = principal_components(rows.all, spec.n_components, seed)
+    module = build_pca(spec, pca, fit.scaling, torch.float64)
     fit.net.module_, fit.net.dataset = module.to(fit.net.device), rows_for(module)
     fit.is_pca, fit.loss, fit.score = True, fit.pca_loss, fit.pca_score
     without_rows(fit.net)

@@ -12,35 +12,53 @@ from sklearn_ae._fitting.errors import Errors
 CONFIDENCE = 0.95
 FEW = 10
 CONFIDENCE_OF_FEW = 0.999
-# A gain of less than this share of both errors together is rounding, or not worth a network.
-LEAST_GAIN = 5e-4
 # Larger values of a group are counted as this quantile of the groups.
 CAP_QUANTILE = 0.9
 
 
-def beats_pca(ours: Errors, theirs: Errors) -> bool:
+def beats_pca(
+    ours: Errors,
+    theirs: Errors,
+    pca_train_loss: float,
+    n_components: int,
+    n_train: int,
+    n_valid: int,
+) -> bool:
     """Tell whether the network beats PCA on the validation rows by more than sampling error.
 
-    PCA has seen these rows, and the network starts from it: what it has to beat is the very model
-    that it would fall back to. It must have the lower loss in total, and by a t-test over groups of
-    rows a gain relative to both losses: the total alone hangs on the few rows that PCA rebuilds
-    worst.
+    It must have the lower loss in total, and by a t-test over groups of rows a gain relative to
+    both losses: the total alone hangs on the few rows that PCA rebuilds worst.
+
+    What it has to beat is PCA on all rows, not the PCA that the validation rows were kept from.
+    With an excess error that falls as 1 / rows, that one is better by half the gap between its
+    errors on validation and on training rows, times the share of the validation rows. Easy
+    validation rows hide the gap: it is at least what k components and a mean, fitted to n normal
+    rows, leave on average, which is 2 (k + 1) / n of the error.
 
     Parameters
     ----------
     ours, theirs : Errors
-        Of the network and of PCA, on the same rows.
+        Of the network and of PCA of the training rows, on the validation rows.
+    pca_train_loss : float
+        Mean loss of PCA on the training rows.
+    n_components, n_train, n_valid : int
+        Size of the codes, numbers of rows.
     """
+    if n_valid < 2:
+        return False
     loss, pca_loss = ours.groups, theirs.groups
-    if len(loss) < 2:
+    # One row far out would hide what happens to all others: large losses and gains count, but not
+    # in full.
+    least_gap = 2 * (n_components + 1) / n_train * abs(pca_train_loss)
+    gap = max(_capped(pca_loss).mean() - pca_train_loss, least_gap)
+    handicap = gap / 2 * n_valid / (n_train + n_valid)
+    if not _capped(pca_loss - loss).mean() > handicap:
         return False
-    # One row far out would hide what happens to all others: large gains count, but not in full.
-    if not _capped(pca_loss - loss).mean() > 0:
-        return False
-    gain = (pca_loss - loss) / (np.abs(pca_loss) + np.abs(loss) + np.finfo(float).tiny)
+    to_beat = pca_loss * (1 - handicap / pca_loss.mean())
+    gain = (to_beat - loss) / (np.abs(to_beat) + np.abs(loss) + np.finfo(float).tiny)
     deviation = gain.std(ddof=1) / math.sqrt(len(gain))
     confidence = CONFIDENCE if len(gain) >= FEW else CONFIDENCE_OF_FEW
-    return bool(gain.mean() - LEAST_GAIN > stats.t.ppf(confidence, len(gain) - 1) * deviation)
+    return bool(gain.mean() > stats.t.ppf(confidence, len(gain) - 1) * deviation)
 
 
 def _capped(values: np.ndarray) -> np.ndarray:

@@ -7,10 +7,39 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_ae._rows import Rows, Scaling, Sums, scaled_rows
+from sklearn_ae._rows import Rows, Scaling, Sums, dense, scaled_rows
 
 # Where no rows are held out, this share of the rows still chooses the closed form.
 CHOOSING_SHARE = 0.1
+
+
+@dataclass
+class SummedRows:
+    """Rows, and what they sum up to.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows_in_all, n_columns)
+        Among others these rows, in the units of the user.
+    index : ndarray of int
+        Where they are there.
+    sums : Sums
+        What they sum up to.
+    scaling : Scaling
+        The units of `rows`.
+    rows : Rows
+        The rows, scaled.
+    """
+
+    X: Any
+    index: np.ndarray
+    sums: Sums
+    scaling: Scaling
+    rows: Rows
+
+    def centred(self) -> np.ndarray:
+        """Return all of them as one array in float64, about their mean, in the units of `rows`."""
+        return (dense(self.X[self.index]) - self.sums.mean) / self.scaling.scale
 
 
 @dataclass
@@ -19,13 +48,9 @@ class FitRows:
 
     Attributes
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_columns)
-        In the units of the user.
-    sums : Sums
-        What they sum up to.
     scaling : Scaling
         The units of those below.
-    all, train : Rows
+    all, train : SummedRows
         All rows, and those that train.
     chosen : Rows
         Those that choose the closed form; they come last.
@@ -35,50 +60,66 @@ class FitRows:
         Those that choose, where they do not train as well.
     """
 
-    X: Any
-    sums: Sums
     scaling: Scaling
-    all: Rows
-    train: Rows
+    all: SummedRows
+    train: SummedRows
     chosen: Rows
     unchosen: Rows
     held_out: Rows | None
+
+
+def draw_rows(n_rows: int, validation_fraction: float | None, seed: int) -> np.ndarray:
+    """Draw the rows that choose, in a random order: any share of them is like all.
+
+    Parameters
+    ----------
+    n_rows : int
+        How many there are.
+    validation_fraction : float or None
+        Share of the rows that are held out; None holds none out, and yet some choose.
+    seed : int
+        Says which.
+    """
+    n_chosen = min(math.ceil((validation_fraction or CHOOSING_SHARE) * n_rows), n_rows - 1)
+    return np.random.default_rng(seed).permutation(n_rows)[n_rows - n_chosen :]
 
 
 def split_rows(
     X: Any,
     sums: Sums,
     scaling: Scaling,
-    validation_fraction: float | None,
-    seed: int,
+    chosen: np.ndarray,
     device: torch.device,
+    *,
+    hold_out: bool,
 ) -> FitRows:
-    """Scale rows, and draw those that choose.
+    """Scale rows, and part those that choose from the others.
 
-    They come last, in a random order, so that any share of them is like all. The others stay in the
-    order in which they lie, to be read forwards: batches are drawn from them.
+    The others stay in the order in which they lie, to be read forwards: batches are drawn from
+    them.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_rows, n_columns)
         In the units of the user.
     sums : Sums
-        What they sum up to.
+        What all rows sum up to.
     scaling : Scaling
         The units that are wanted.
-    validation_fraction : float or None
-        Share of the rows that are held out; None holds none out.
-    seed : int
-        Says which rows choose.
+    chosen : ndarray of int
+        Which rows choose.
     device : torch.device
         Where rows are wanted.
+    hold_out : bool
+        Whether those that choose do not train.
     """
     n_rows = X.shape[0]
-    n_chosen = min(math.ceil((validation_fraction or CHOOSING_SHARE) * n_rows), n_rows - 1)
-    order = np.random.default_rng(seed).permutation(n_rows)
-    order[:-n_chosen].sort()
+    others = np.setdiff1d(np.arange(n_rows), chosen, assume_unique=True)
+    order = np.concatenate([others, chosen])
     rows = scaled_rows(X, order, scaling, device)
-    unchosen, chosen = rows.part(0, n_rows - n_chosen), rows.part(n_rows - n_chosen, n_rows)
-    if validation_fraction is None:
-        return FitRows(X, sums, scaling, rows, rows, chosen, unchosen, None)
-    return FitRows(X, sums, scaling, rows, unchosen, chosen, unchosen, chosen)
+    parts = rows.part(0, len(others)), rows.part(len(others), n_rows)
+    everything = SummedRows(X, order, sums, scaling, rows)
+    if not hold_out:
+        return FitRows(scaling, everything, everything, parts[1], parts[0], None)
+    train = SummedRows(X, others, sums.without(X[chosen]), scaling, parts[0])
+    return FitRows(scaling, everything, train, parts[1], parts[0], parts[1])

@@ -1,4 +1,4 @@
-"""Where a network starts: PCA of all rows, and up to where a correction to it is trusted."""
+"""Where a network starts: PCA of training rows, and up to where a correction to it is trusted."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import torch
 from scipy import linalg
 from sklearn.decomposition import PCA
 
-from sklearn_ae._fitting.rows import FitRows
-from sklearn_ae._rows import SparseRows, Sums, dense, sum_of_squares, sum_up
+from sklearn_ae._fitting.rows import FitRows, SummedRows, split_rows
+from sklearn_ae._rows import SparseRows, Sums, sum_of_squares, sum_up
 from sklearn_ae._rows.sums import MANY_COLUMNS
 
 # Up to so many rows of more columns, PCA is the eigenvectors of the products of the rows.
@@ -35,6 +35,9 @@ REACH = 2.0
 SMALLEST_RESIDUAL = 1e-5
 # Columns more than wanted, and passes over wide rows, in which their subspace is found.
 OVERSAMPLES, N_PASSES = 10, 6
+# A held-out row without its like is missed so many times as much as the median one, and so many
+# times as much as where PCA knows it.
+FAR, KNOWN = 10.0, 2.0
 # So many training rows, drawn at random, say where rows and codes lie.
 MANY_ROWS = 20_000
 
@@ -111,12 +114,12 @@ def sum_up_for(X: Any, n_components: int, device: torch.device) -> Sums:
     return sum_up(X, torch.float64, device)
 
 
-def principal_components(rows: FitRows, n_components: int, seed: int) -> PrincipalComponents:
-    """Compute the principal components of all rows, in their scaled units.
+def principal_components(rows: SummedRows, n_components: int, seed: int) -> PrincipalComponents:
+    """Compute the principal components of rows, in their scaled units.
 
     Parameters
     ----------
-    rows : FitRows
+    rows : SummedRows
         They are read only where they have many columns.
     n_components : int
         May exceed what the rows have; the rest is zero.
@@ -124,25 +127,25 @@ def principal_components(rows: FitRows, n_components: int, seed: int) -> Princip
         For the randomized solver.
     """
     sums, scaling = rows.sums, rows.scaling
-    n_rows, n_columns = len(rows.all), rows.all.n_columns
+    n_rows, n_columns = len(rows.rows), rows.rows.n_columns
     mean = (sums.mean - scaling.shift) / scaling.scale
     n_found = min(n_components, n_columns, max(n_rows - 1, 1))
-    if isinstance(rows.all, SparseRows) and not sums.has_products:
-        squares, vectors = _of_sparse(rows.all, n_found, seed)
+    if isinstance(rows.rows, SparseRows) and not sums.has_products:
+        squares, vectors = _of_sparse(rows, n_found, seed)
         left = sums.products(scaling.scale).sum() - squares.sum()
     elif sums.has_products and n_columns <= n_rows:
         products = sums.products(scaling.scale)
         squares, vectors = _largest(products, n_found)
         left = products.trace() - squares.sum()
     elif n_rows <= FEW_ROWS:
-        squares, vectors, left = _of_rows(_centred(rows), n_found)
+        squares, vectors, left = _of_rows(rows.centred(), n_found)
     else:
-        squares, vectors, left = _of_blocks(rows.all, mean, n_found, seed)
+        squares, vectors, left = _of_blocks(rows.rows, mean, n_found, seed)
     if (
         squares[-1] < TINY_SHARE * squares[0]
         and n_rows * n_columns * min(n_rows, n_columns) < FEW_PRODUCTS
     ):
-        squares, vectors, left = _of_values(_centred(rows), n_found)
+        squares, vectors, left = _of_values(rows.centred(), n_found)
     components = np.zeros((n_components, n_columns))
     components[:n_found] = _with_signs(vectors.T)  # the solvers differ in them
     deviations = np.zeros(n_components)
@@ -168,10 +171,6 @@ def _largest(products: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return values[: -n - 1 : -1], vectors[:, : -n - 1 : -1]
 
 
-def _centred(rows):
-    return (dense(rows.X) - rows.sums.mean) / rows.scaling.scale
-
-
 def _of_values(centred, n):
     """Decompose the rows themselves: products lose what is small beside their largest."""
     _, values, vectors = linalg.svd(centred, full_matrices=False)
@@ -194,14 +193,14 @@ def _of_rows(centred, n):
 
 def _of_sparse(rows, n, seed):
     """Let scikit-learn find them without a dense copy or a matrix of the columns."""
-    X = rows.source
+    X = rows.X[rows.index]
     if not (X.max(axis=0) != X.min(axis=0)).nnz:
         # Rows without variance have no directions.
         return np.zeros(n), np.zeros((X.shape[1], n))
-    scaled = X.astype(np.float64) / rows.scale
+    scaled = X.astype(np.float64) / rows.scaling.scale
     solver = "arpack" if n < min(X.shape) else "covariance_eigh"
     pca = PCA(n, svd_solver=solver, random_state=seed).fit(scaled)
-    return pca.explained_variance_ * (len(rows) - 1), pca.components_.T
+    return pca.explained_variance_ * (X.shape[0] - 1), pca.components_.T
 
 
 def _of_blocks(rows, mean, n, seed):
@@ -231,9 +230,15 @@ def _of_blocks(rows, mean, n, seed):
     return values, basis.cpu().double().numpy(), left
 
 
-@torch.no_grad()
-def find_start(rows: FitRows, n_components: int, seed: int) -> Start:
-    """Compute PCA, and measure where training rows and their codes lie, of many rows at some.
+def train_on_lone_rows(
+    rows: FitRows, n_components: int, seed: int
+) -> tuple[FitRows, PrincipalComponents]:
+    """Return PCA of the training rows, to which held-out rows without their like have been given.
+
+    A direction that lives in one row is lost where that row is held out, to PCA of the others and
+    to the network that starts there; and what held-out rows say of it then has no bearing on new
+    rows. Such a row is one that PCA of the others misses by far more than others are missed, and
+    that PCA of all rows does not miss.
 
     Parameters
     ----------
@@ -242,10 +247,50 @@ def find_start(rows: FitRows, n_components: int, seed: int) -> Start:
     n_components : int
         Size of the codes.
     seed : int
-        For the randomized solver of PCA.
+        For the randomized solver.
     """
-    pca = principal_components(rows, n_components, seed)
-    train, scaling = rows.train, rows.scaling
+    pca = principal_components(rows.train, n_components, seed)
+    if rows.held_out is None:
+        return rows, pca
+    missed = _missed(pca, rows.held_out)
+    far = missed > FAR * np.median(missed)
+    if not far.any():
+        return rows, pca
+    known = _missed(principal_components(rows.all, n_components, seed), rows.held_out)
+    lone = far & (known < missed / KNOWN)
+    chosen = rows.all.index[len(rows.unchosen) :]
+    if not lone.any() or lone.all():
+        return rows, pca
+    rows = split_rows(
+        rows.all.X, rows.all.sums, rows.scaling, chosen[~lone], rows.all.rows.device, hold_out=True
+    )
+    return rows, principal_components(rows.train, n_components, seed)
+
+
+@torch.no_grad()
+def _missed(pca, rows):
+    """Return what PCA misses of each row: the squared distance."""
+    centre = torch.from_numpy(pca.mean.astype(np.float32)).to(rows.device)
+    components = torch.from_numpy(pca.components.astype(np.float32)).to(rows.device)
+    found = []
+    for block in rows.blocks():
+        away = block - centre
+        found.append((away - (away @ components.T) @ components).square().sum(1).cpu())
+    return torch.cat(found).double().numpy()
+
+
+@torch.no_grad()
+def find_start(rows: FitRows, pca: PrincipalComponents) -> Start:
+    """Measure where training rows and their codes lie, of many rows at some.
+
+    Parameters
+    ----------
+    rows : FitRows
+        The rows.
+    pca : PrincipalComponents
+        Of the training rows.
+    """
+    train, scaling = rows.train.rows, rows.scaling
     centre = torch.from_numpy(pca.mean.astype(np.float32)).to(train.device)
     components = torch.from_numpy(pca.components.astype(np.float32)).to(train.device)
     distances, codes = [], []
@@ -255,11 +300,15 @@ def find_start(rows: FitRows, n_components: int, seed: int) -> Start:
         codes.append((away @ components.T).cpu())
     middle, radius = ordinary_codes(torch.cat(codes).numpy())
     row_bounds = tuple(
-        (edge - scaling.shift) / scaling.scale for edge in (rows.sums.low, rows.sums.high)
+        (edge - scaling.shift) / scaling.scale for edge in (rows.all.sums.low, rows.all.sums.high)
     )
+    residual = pca.residual
+    if residual < SMALLEST_RESIDUAL and rows.held_out is not None:
+        # Few training rows leave PCA nothing; new rows do.
+        residual = math.sqrt(_missed(pca, rows.held_out).mean() / train.n_columns)
     return Start(
         pca,
-        max(pca.residual, SMALLEST_RESIDUAL),
+        max(residual, SMALLEST_RESIDUAL),
         row_bounds,
         REACH * _reached(torch.cat(distances).numpy()),
         middle,

@@ -1,5 +1,6 @@
 """What is learned from all rows, as sums: over blocks, over calls, over processes."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,14 @@ class Sums:
             squares = np.bincount(rows.indices, away**2, n_columns) + n_zeros * zero**2
         self._products += torch.from_numpy(squares).to(self.device)
 
+    def add_all(self, rows: Any) -> None:
+        """Add the rows of an array or a CSR matrix, a block at a time."""
+        if sparse.issparse(rows) and not self.has_products:
+            self.add_sparse(rows)
+            return
+        for start, stop in row_blocks(*rows.shape):
+            self.add(dense(rows[start:stop]))
+
     def __iadd__(self, other: "Sums") -> "Sums":
         """Add the sums of other rows about the same centre, in the same unit."""
         self.count += other.count
@@ -114,6 +123,18 @@ class Sums:
         self._total += other._total
         self._products += other._products
         return self
+
+    def without(self, rows: Any) -> "Sums":
+        """Return what is left without some of the rows, of an array or a CSR matrix.
+
+        Least and greatest values stay those of all.
+        """
+        part = Sums(self.centre, self.unit, dtype=self.dtype, device=self.device)
+        part.add_all(rows)
+        left = copy.copy(self)
+        left.count = self.count - part.count
+        left._total, left._products = self._total - part._total, self._products - part._products
+        return left
 
     @property
     def constant(self) -> np.ndarray:
@@ -208,11 +229,7 @@ def sum_up(X: Any, dtype: torch.dtype, device: torch.device) -> Sums:
 
 def _sum_about(X, centre, unit, dtype, device):
     sums = Sums(centre, unit, dtype=dtype, device=device)
-    if sparse.issparse(X) and not sums.has_products:
-        sums.add_sparse(X)
-        return sums
-    for start, stop in row_blocks(*X.shape):
-        sums.add(dense(X[start:stop]))
+    sums.add_all(X)
     return sums
 
 
