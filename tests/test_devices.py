@@ -175,10 +175,25 @@ def test_denoising_step_on_a_device_that_is_not_there(params, init, monkeypatch)
     assert_elsewhere(*fake.step())
 
 
+class Drawn:
+    """A layer as it is drawn, on the CPU; torch cannot move a fake one that is a module."""
+
+    def __init__(self, weight, bias):
+        self.weight, self.bias = weight, bias
+
+    def to(self, device):
+        return Drawn(self.weight.to(device), self.bias.to(device))
+
+
+def drawn(kind, n_inputs, n_outputs, **kwargs):
+    return Drawn(*(torch.zeros(*s, device="cpu") for s in ((n_outputs, n_inputs), (n_outputs,))))
+
+
 @needs_fakes
 def test_closed_form_on_a_device_that_is_not_there(monkeypatch):
     """All of it but where values decide: a number stands for each that is read."""
     monkeypatch.setattr(closed_form, "float", lambda value: 1.0, raising=False)
+    monkeypatch.setattr(closed_form, "drawn", drawn)
     fake = Elsewhere(AutoencoderTransformer)
     decoder, encode = fake.network.decoder, fake.network.encoder
     with fake.mode, torch.no_grad():
