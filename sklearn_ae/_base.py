@@ -1,17 +1,17 @@
 """What both estimators do; each of them lists its own parameters."""
 
-import copy
 import functools
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from sklearn_ae._device import nearest_device
+from sklearn_ae._device import nearest_device, own_settings
 from sklearn_ae._fitting import Fit, Previous, fit_network
 from sklearn_ae._fitting.training.net import restored_net
 from sklearn_ae._inference import (
@@ -81,10 +81,10 @@ class BaseAutoencoder(
             self.__dict__ = before
             raise
         if fit.interrupted:
+            kept = "as PCA" if fit.is_pca else f"with the weights of epoch {fit.best_iter}"
             raise KeyboardInterrupt(
                 f"The training of {type(self).__name__} was interrupted in epoch "
-                f"{len(self.loss_curve_) + 1}; it is fitted, with the weights of epoch "
-                f"{self.best_iter_}."
+                f"{len(self.loss_curve_) + 1}; it is fitted, {kept}."
             )
         return self
 
@@ -93,6 +93,10 @@ class BaseAutoencoder(
         params = self.get_params(deep=False)
         network, training = read_parameters(params, type(self).__name__)
         X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=2)
+        if sparse.issparse(X) and not X.has_canonical_format:
+            # Cells that are stored in parts, or out of order.
+            X = X.copy()
+            X.sum_duplicates()
         network = for_columns(network, training.noise, X.shape[1])
         structure = describe_network(params, X.shape[1])
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -151,9 +155,10 @@ class BaseAutoencoder(
     def _wrap(self) -> None:
         """Set the device, and the module for rows and codes in the units of the user."""
         self.device_ = str(self.net_.device)
-        self.module_, self._coder = in_user_units(
-            self.net_.module_, self._scaling, self._n_steps, self._code_layer
-        )
+        with own_settings(torch.device(self.device_)):
+            self.module_, self._coder = in_user_units(
+                self.net_.module_, self._scaling, self._n_steps, self._code_layer
+            )
         self._n_features_out = self.n_components_
         if self._code_layer is not None:
             device = torch.device(self.device_)
@@ -307,10 +312,10 @@ class BaseAutoencoder(
 
     def __sklearn_clone__(self) -> "BaseAutoencoder":
         """Return an unfitted copy; a callback that cannot be copied is shared, as in a fit."""
-        without = copy.copy(self)
-        without.callbacks = None
+        without = object.__new__(type(self))  # not by way of what files hold
+        without.__dict__ |= self.__dict__ | {"callbacks": None}
         cloned = super(BaseAutoencoder, without).__sklearn_clone__()
-        cloned.callbacks = None if self.callbacks is None else copy_callbacks(self.callbacks)
+        cloned.callbacks = copy_callbacks(self.callbacks)
         return cloned
 
     def __sklearn_is_fitted__(self) -> bool:

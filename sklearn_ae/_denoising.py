@@ -40,8 +40,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             default="gelu"
         What follows each hidden layer; a callable makes a ``torch.nn.Module``.
     init : {"pca", "random"}, default="pca"
-        "pca" starts at the principal components of all rows and learns corrections to them, and
-        falls back to PCA itself where nothing better is found. "random" is the classic autoencoder.
+        "pca" starts at the principal components and learns corrections to them, and falls back
+        to PCA itself where nothing better is found. "random" is the classic autoencoder.
     encoder : {"dense", "conv", "attention"}, torch.nn.Module or callable, default="dense"
         The network that encodes. "conv" has strided convolutions over the image that a row holds;
         "attention" takes each cell, or each patch of the image, as a token. A module is copied in
@@ -102,9 +102,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         probabilities, is solved in closed form; others stay as they were drawn or pretrained.
     early_stopping : bool, default=True
         Whether to hold rows out, drawn at random, to choose by their error: when to stop, which
-        weights to keep, and whether to fall back to PCA, which has seen them. Without, the training
-        loss says when to stop and which weights to keep, and nothing guards against PCA being
-        better.
+        weights to keep, and whether to fall back to PCA. Without, the training loss says when to
+        stop and which weights to keep, and nothing guards against PCA being better.
     validation_fraction : float, default=0.1
         Share of the rows that are held out.
     n_iter_no_change : int, default=25
@@ -117,8 +116,9 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         `loss` is. 0 leaves the codes alone, and is for rows that are corrupted themselves: steps
         follow wrong cells too. On clean rows steps leave a quarter less error.
     warm_start : bool, default=False
-        Whether `fit` goes on from the last solution, in its units; of as many rows, the same are
-        held out again.
+        Whether `fit` goes on from the last solution, in its units, to one that is no worse on the
+        rows that choose; of as many rows, the same are held out again. After falling back to PCA it
+        starts anew.
     callbacks : list of skorch callbacks or None, default=None
         Loggers, checkpoints, schedulers; copied in `fit`, but for those that cannot be.
     device : str, default="auto"
@@ -146,20 +146,20 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         with "binary_log_loss"; as a module gives it.
     validation_loss_curve_ : list of float or None
         Loss on the held-out rows after each epoch; None without `early_stopping`.
-    best_loss_ : float
+    best_loss_ : float or None
         Loss of the model that is kept, its steps included, on the held-out rows; without
         `early_stopping` on the training rows, of many on some. After the closed form it may be far
-        below the curves.
+        below the curves. None where PCA leaves nothing and no rows are held out.
     pca_loss_ : float or None
         Loss of PCA with as many components on the held-out rows; None without `early_stopping`.
     pca_score_, score_ : float or None
         Share of the variance of the held-out rows that PCA with as many components explains, and
-        that this model explains; None without `early_stopping`. These rows have chosen the model,
-        and PCA has been fitted to them too: an honest figure takes rows that `fit` has not seen,
-        and `score`.
+        that this model explains; None without `early_stopping`. These rows have chosen the model:
+        an honest figure takes rows that `fit` has not seen, and `score`. PCA is that of the rows
+        that are not held out, but where `is_pca_` says what is kept.
     is_pca_ : bool
-        Whether the fitted model is PCA itself, because nothing beat it on the held-out rows by more
-        than the sampling error, or because it leaves but rounding errors.
+        Whether the fitted model is PCA itself, on all rows, because nothing beat it on the
+        held-out rows by more than the sampling error, or because it leaves but rounding errors.
     batch_size_ : int
         Rows a step.
     device_ : str

@@ -99,7 +99,8 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
         head=params.get("corruption_loss_weight", 0) > 0,
         n_steps=int(params["transform_max_iter"]),
     )
-    callbacks = copy_callbacks(params["callbacks"])
+    check_callbacks(params["callbacks"])
+    callbacks = copy_callbacks(params["callbacks"] or [])
     batch_size = params["batch_size"]
     parts = [params.get(part) for part in FOREIGN]
     training = TrainingSpec(
@@ -250,16 +251,15 @@ def _pretraining(params: dict[str, Any]) -> Any:
     return method
 
 
-def copy_callbacks(callbacks: list | None) -> list:
-    """Copy the parameter `callbacks`, so that no fit shares one.
+def check_callbacks(callbacks: list | None) -> None:
+    """Check that all are skorch's.
 
     Raises
     ------
     ValueError
-        If one of them is not skorch's.
+        If one is not.
     """
-    callbacks = callbacks or []
-    for callback in callbacks:
+    for callback in callbacks or []:
         named = isinstance(callback, tuple) and len(callback) == 2
         found = callback[1] if named else callback
         if not (
@@ -269,13 +269,24 @@ def copy_callbacks(callbacks: list | None) -> list:
                 f"callbacks={callbacks!r} must contain instances or classes of "
                 f"skorch.callbacks.Callback, or pairs (name, callback); got {callback!r}."
             )
+
+
+def copy_callbacks(callbacks: Any) -> Any:
+    """Copy the parameter `callbacks`, so that no fit shares one that can be copied."""
+    if not isinstance(callbacks, list):
+        return callbacks
+    return [
+        (c[0], _copied(c[1])) if isinstance(c, tuple) and len(c) == 2 else _copied(c)
+        for c in callbacks
+    ]
+
+
+def _copied(callback: Any) -> Any:
     try:
-        return copy.deepcopy(callbacks)
-    except TypeError:
-        # A logger's open file or connection cannot be copied, and is to be shared.
-        return [
-            (c[0], copy.copy(c[1])) if isinstance(c, tuple) else copy.copy(c) for c in callbacks
-        ]
+        return copy.deepcopy(callback)
+    except Exception:
+        # Whatever its parts raise: a logger's open file or connection is to be shared.
+        return copy.copy(callback)
 
 
 def read_noise(params: dict[str, Any]) -> NoiseSpec:

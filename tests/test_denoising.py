@@ -19,7 +19,7 @@ FITTED = DenoisingAutoencoderTransformer(max_iter=1, random_state=0).fit(X)
 
 @pytest.fixture
 def model():
-    """A copy for each test, which may set parameters."""
+    """Return a copy for each test, which may set parameters."""
     return copy.deepcopy(FITTED)
 
 

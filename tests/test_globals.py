@@ -361,6 +361,12 @@ def test_whatever_the_caller_holds_around_users_parts(make, held):
         np.testing.assert_array_equal(found, all_codes(make))
 
 
+def test_what_is_fitted_in_inference_mode_can_be_trained_on():
+    with torch.inference_mode():
+        estimator = AutoencoderTransformer(2, device="cpu", **SMALL).fit(X)
+    estimator.module_(torch.from_numpy(X)).sum().backward()
+
+
 def test_loading_under_other_defaults():
     import pickle
 

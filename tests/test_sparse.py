@@ -291,3 +291,18 @@ def test_codes_must_be_dense():
     estimator = AutoencoderTransformer(2, **SMALL).fit(X)
     with pytest.raises(TypeError, match=r"[Ss]parse"):
         estimator.inverse_transform(sparse.csr_matrix(estimator.transform(X)))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_wide_cells_that_are_stored_in_parts(offset):
+    """As cells stored whole, in units too, and they stay as they are."""
+    rows = counts(60, 1200)
+    indices = np.tile(np.repeat(np.arange(1200), 2), 60)
+    data = np.stack([rows - offset, np.full_like(rows, offset)], axis=-1).ravel()
+    parts = sparse.csr_matrix((data, indices, np.arange(61) * 2400), shape=rows.shape)
+    params = {**SMALL, "early_stopping": False, "max_iter": 0}
+    found = AutoencoderTransformer(2, **params).fit(parts)
+    expected = AutoencoderTransformer(2, **params).fit(sparse.csr_matrix(rows))
+    assert parts.nnz == 2 * rows.size
+    assert found._scaling.scale == pytest.approx(expected._scaling.scale, rel=1e-6)
+    assert_close(found.score_samples(rows), expected.score_samples(rows))

@@ -34,7 +34,7 @@ from sklearn_ae._fitting.start import (
     sum_up_for,
     train_on_lone_rows,
 )
-from sklearn_ae._fitting.training import prepare, train_net, without_rows
+from sklearn_ae._fitting.training import drop_unfinished, prepare, train_net, without_rows
 from sklearn_ae._fitting.training.denoising import make_denoising
 from sklearn_ae._fitting.training.loss import check_loss, check_range, make_loss
 from sklearn_ae._fitting.training.net import ReconstructionNet, rows_for
@@ -132,7 +132,7 @@ def fit_network(
 
 
 def _fit(spec, training, X, seed, device, previous, listen):
-    # What is wrong with the parameters shows before a row is read.
+    # What is wrong with users' modules and losses shows before a row is read.
     generator = torch.Generator("cpu").manual_seed(seed)
     parts = make_parts(spec, X.shape[1], generator)
     check_code_layer(Autoencoder(parts.encoder, parts.decoder), spec.code_layer)
@@ -178,14 +178,19 @@ def _fit(spec, training, X, seed, device, previous, listen):
         now = functools.partial(_as_of_now, fit)
         keeper, fit.interrupted = train_net(net, train, training, listen(now))
         fit.best_iter = keeper.kept.epoch
-        solvable = previous is None and not fit.interrupted
-        if solvable and fit.best_iter == 0:
+        if fit.best_iter == 0 and not (previous or fit.interrupted):
             # Training found nothing better than the start: its hidden layers are as drawn.
             solve(network, rows, criterion, 0, generator)
-        if solvable and training.max_iter > 0:
+        if training.max_iter > 0 and not fit.interrupted:
             errors = solve(network, rows, criterion, spec.n_steps)
         else:
             errors = measure_errors(refined(network, spec.n_steps), rows.chosen, criterion)
+        if previous:
+            before = copy.deepcopy(previous.network).to(device)
+            earlier = measure_errors(refined(before, spec.n_steps), rows.chosen, criterion)
+            if not errors.loss < earlier.loss:
+                network.load_state_dict(before.state_dict())
+                errors, fit.best_iter = earlier, 0
         without_rows(net)
         if rows.held_out is None:
             some = train.sample(MANY_ROWS)
@@ -205,6 +210,7 @@ def _as_of_now(fit):
     net = object.__new__(type(fit.net))  # skorch would copy by way of files
     net.__dict__.update(fit.net.__dict__)
     net.module_, net.history_ = copy.deepcopy((fit.net.module_, fit.net.history_))
+    drop_unfinished(net)
     return replace(fit, net=net)
 
 

@@ -56,9 +56,6 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
         Where batches are wanted.
     """
     if sparse.issparse(X):
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
         return SparseRows(X, order, scaling.shift, scaling.scale, device)
     rows = ScaledRows(X, order, scaling.shift, scaling.scale, device)
     n_bytes = 4 * len(order) * X.shape[1]

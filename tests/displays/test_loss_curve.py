@@ -26,14 +26,15 @@ def test_curves(make_estimator):
 def test_loss_of_pca(init):
     model = AutoencoderTransformer(4, init=init, max_iter=1, random_state=0).fit(X)
     order = np.random.default_rng(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
-    valid = X[order.permutation(len(X))[360:]]
-    pca = PCA(4).fit(X)
+    rows = X[order.permutation(len(X))]
+    train, valid = rows[:360], rows[360:]
+    pca = PCA(4).fit(train)
 
     def mean_square(X):
         return np.mean((X - pca.inverse_transform(pca.transform(X))) ** 2)
 
-    # In units of what PCA leaves of all rows, or of the variance.
-    unit = mean_square(X) if init == "pca" else np.mean((X - X.mean(axis=0)) ** 2)
+    # In units of what PCA leaves of the training rows, or of the variance.
+    unit = mean_square(train) if init == "pca" else np.mean((X - X.mean(axis=0)) ** 2)
     assert model.pca_loss_ == pytest.approx(mean_square(valid) / unit, rel=1e-3)
 
 

@@ -23,9 +23,8 @@ from sklearn_ae.modules import Autoencoder
     [
         (1.0, 0.9, True),
         (1.0, 1.0, False),
-        # PCA but for rounding, and a gain that is worth a network.
+        # PCA of the training rows but for rounding; PCA of all rows is better.
         (1.0, 1 - 1e-5, False),
-        (1.0, 1 - 2e-3, True),
         (0.0, 0.0, False),
         # Clearly better on most groups, but worse in total.
         (
@@ -39,7 +38,7 @@ from sklearn_ae.modules import Autoencoder
 )
 def test_beats_pca_in_total_and_in_most_groups(theirs, ours, beaten):
     theirs, ours = (np.broadcast_to(losses, 32) for losses in (theirs, ours))
-    assert beats_pca(errors(ours), errors(theirs)) is beaten
+    assert beats_pca(errors(ours), errors(theirs), theirs.mean(), 1, 80, 80) is beaten
 
 
 def errors(groups):
@@ -47,7 +46,18 @@ def errors(groups):
 
 
 def test_a_single_row_proves_nothing():
-    assert not beats_pca(errors([0.1]), errors([1.0]))
+    assert not beats_pca(errors([0.1]), errors([1.0]), 1.0, 1, 80, 1)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5, 5.0])
+def test_pca_of_all_rows_is_what_has_to_be_beaten(gap):
+    """It is better than that of the training rows by a part of the gap between its errors."""
+    n_train, n_valid, k = 90, 10, 2
+    theirs = errors(np.full(10, 1 + gap))
+    handicap = max(gap, 2 * (k + 1) / n_train) / 2 * n_valid / (n_train + n_valid)
+    for share, beaten in ((0.99, False), (1.01, True)):
+        ours = errors(theirs.groups - share * handicap)
+        assert beats_pca(ours, theirs, 1.0, k, n_train, n_valid) is beaten
 
 
 @pytest.mark.parametrize("n_groups", [2, 9, 10, 32])
@@ -58,10 +68,11 @@ def test_a_gain_must_be_larger_than_its_error(n_groups):
     noise -= noise.mean()
     deviation = noise.std(ddof=1) / np.sqrt(n_groups)
     for factor, beaten in ((0.98, False), (1.02, True)):
-        # Such that the relative gain is exactly this often its deviation.
-        gain = 5e-4 + 1e-3 * (noise + factor * quantile * deviation)
-        ours = (1 - gain) / (1 + gain)
-        assert beats_pca(errors(ours), errors(np.ones(n_groups))) is beaten
+        # Such that the relative gain is exactly this often its deviation; so many rows that PCA of
+        # all of them is no better.
+        gain = 1e-3 * (noise + factor * quantile * deviation)
+        ours = errors((1 - gain) / (1 + gain))
+        assert beats_pca(ours, errors(np.ones(n_groups)), 1.0, 1, 10**9, 10**3) is beaten
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
@@ -70,20 +81,24 @@ def test_the_unit_of_the_loss_does_not_matter(scale):
     found = []
     for _ in range(50):
         theirs = rng.uniform(1, 2, 32)
-        ours = theirs * rng.normal(0.98, 0.07, 32)
-        found.append(beats_pca(errors(ours * scale), errors(theirs * scale)))
-        assert found[-1] == beats_pca(errors(ours), errors(theirs))
+        ours = theirs * rng.normal(0.95, 0.1, 32)
+        one, other = (
+            beats_pca(errors(ours * u), errors(theirs * u), 1.2 * u, 2, 900, 100)
+            for u in (1, scale)
+        )
+        assert one == other
+        found.append(one)
     assert 0 < sum(found) < 50
 
 
 def test_one_group_does_not_win_in_total():
     """Its gain counts as that of the largest tenth of the others."""
     theirs, ours = np.ones(32), np.full(32, 1.001)
-    theirs[:20], ours[:20] = 1.0, 0.99
-    theirs[20:], ours[20:] = 1.0, 1.02
-    assert not beats_pca(errors(ours), errors(theirs))
+    ours[:20], ours[20:] = 0.99, 1.02
+    rest = (1.0, 1, 10**9, 10**3)
+    assert not beats_pca(errors(ours), errors(theirs), *rest)
     theirs[0] = 1000.0
-    assert not beats_pca(errors(ours), errors(theirs))
+    assert not beats_pca(errors(ours), errors(theirs), *rest)
 
 
 def absolute(prediction, target):

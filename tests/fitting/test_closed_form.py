@@ -8,8 +8,8 @@ from torch import nn
 
 from sklearn_ae._fitting import closed_form
 from sklearn_ae._fitting.closed_form import solve_decoder, widen_features
-from sklearn_ae._fitting.rows import FitRows
-from sklearn_ae._fitting.start import find_start
+from sklearn_ae._fitting.rows import FitRows, SummedRows
+from sklearn_ae._fitting.start import find_start, principal_components
 from sklearn_ae._rows import DenseRows, scaled_rows, sum_up
 from sklearn_ae.modules import Autoencoder, Corrected, Fade, dense
 
@@ -29,8 +29,9 @@ def start_at_pca(X, n_train=250, hidden=20, seed=0):
     scaling = sums.scaling()
     rows = scaled_rows(X, np.arange(len(X)), scaling, CPU)
     train, valid = rows.part(0, n_train), rows.part(n_train, len(X))
-    start = find_start(FitRows(X[:n_train], sums, scaling, train, train, valid, train, valid), 1, 0)
-    pca = start.pca
+    summed = SummedRows(X[:n_train], np.arange(n_train), sums, scaling, train)
+    pca = principal_components(summed, 1, 0)
+    start = find_start(FitRows(scaling, summed, summed, valid, train, valid), pca)
     weight = torch.from_numpy(pca.components).float()
     encoder, linear = (nn.utils.skip_init(nn.Linear, *w.shape[::-1]) for w in (weight, weight.T))
     with torch.no_grad():

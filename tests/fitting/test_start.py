@@ -1,5 +1,7 @@
 """The start at PCA."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,14 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 from sklearn_ae._fitting import start as start_module
-from sklearn_ae._fitting.rows import FitRows
+from sklearn_ae._fitting.rows import FitRows, SummedRows, draw_rows, split_rows
 from sklearn_ae._fitting.start import (
     FEW_ROWS,
     find_start,
     ordinary_codes,
     principal_components,
     sum_up_for,
+    train_on_lone_rows,
 )
 from sklearn_ae._rows import ScaledRows, scaled_rows, sum_up
 from sklearn_ae._rows import scaling as scaling_module
@@ -45,7 +48,7 @@ def scaled(X, scaling=None, k=4):
     sums = sum_up_for(X, k, CPU)
     scaling = scaling or sums.scaling()
     rows = scaled_rows(X, np.arange(X.shape[0]), scaling, CPU)
-    given = FitRows(X, sums, scaling, rows, rows, rows, rows, None)
+    given = SummedRows(X, np.arange(X.shape[0]), sums, scaling, rows)
     return given, rows.slice(0, len(rows)).double().numpy()
 
 
@@ -101,7 +104,7 @@ def test_wide_rows_are_read_in_blocks(kept, monkeypatch):
     rng = np.random.default_rng(0)
     data = rng.normal(size=(FEW_ROWS + 30, FEW_ROWS + 20)) * 0.97 ** np.arange(FEW_ROWS + 20)
     given, X = scaled(data)
-    assert isinstance(given.all, ScaledRows) != kept
+    assert isinstance(given.rows, ScaledRows) != kept
     found = find_pca(given, 5)
     assert missed(found, X) <= 1.001 * missed(PCAOf(X, 5), X)
     assert found.residual == pytest.approx(missed(found, X), rel=1e-4)
@@ -209,9 +212,10 @@ def test_ordinary_rows_and_codes(n_rows):
     """Ordinary is up to twice as far out as ten training rows lie, or a tenth of few."""
     data = make_data((n_rows + 20, 10))
     given, X = scaled(data)
-    given.train = given.all.part(0, n_rows)
     pca = find_pca(given, 3)
-    found = find_start(given, 3, 0)
+    rows = FitRows(given.scaling, given, given, given.rows, given.rows, None)
+    rows.train = replace(given, rows=given.rows.part(0, n_rows))
+    found = find_start(rows, pca)
     train = X[:n_rows]
     nth = -min(10, n_rows // 10)
     expected = 2 * np.sort(np.linalg.norm(train - pca.mean, axis=1))[nth]
@@ -229,10 +233,12 @@ def test_ordinary_rows_and_codes(n_rows):
 
 def test_of_many_rows_some_say_where_they_lie(monkeypatch):
     given, _ = scaled(make_data((3_000, 10)))
-    whole = find_start(given, 3, 0)
+    pca = find_pca(given, 3)
+    rows = FitRows(given.scaling, given, given, given.rows, given.rows, None)
+    whole = find_start(rows, pca)
     monkeypatch.setattr(start_module, "MANY_ROWS", 1_000)
-    monkeypatch.setattr(type(given.all), "blocks", None)  # the sample is taken, in one piece
-    some = find_start(given, 3, 0)
+    monkeypatch.setattr(type(given.rows), "blocks", None)  # the sample is taken, in one piece
+    some = find_start(rows, pca)
     np.testing.assert_allclose(some.code_radius, whole.code_radius, rtol=0.3)
     assert some.row_radius == pytest.approx(whole.row_radius, rel=0.3)
 
@@ -243,3 +249,52 @@ def test_ordinary_codes_of_a_component_without_variance():
     assert np.isfinite(middle).all()
     assert radius[0] > 0
     assert radius[1] == 0
+
+
+def fit_rows(X, seed=0):
+    sums = sum_up(X, torch.float64, CPU)
+    chosen = draw_rows(len(X), 0.1, seed)
+    return split_rows(X, sums, sums.scaling(), chosen, CPU, hold_out=True), chosen
+
+
+def test_pca_starts_from_training_rows_alone():
+    X = make_data((200, 10))
+    rows, chosen = fit_rows(X)
+    found, pca = train_on_lone_rows(rows, 3, 0)
+    assert found is rows
+    train = np.delete(X, chosen, axis=0)
+    expected = PCA(3, svd_solver="full").fit((train - rows.scaling.shift) / rows.scaling.scale)
+    np.testing.assert_allclose(np.abs(pca.components), np.abs(expected.components_), atol=1e-8)
+    np.testing.assert_allclose(pca.mean, expected.mean_, atol=1e-10)
+
+
+@pytest.mark.parametrize("lone", [[3], [0, 19]])
+def test_a_held_out_row_without_its_like_trains(lone):
+    """A column that is set in this row alone; the others stay held out."""
+    X = make_data((200, 10))
+    rows, chosen = fit_rows(X)
+    X = np.hstack([X, np.zeros((200, len(lone)))])
+    X[chosen[lone], 10 + np.arange(len(lone))] = 30
+    rows, again = fit_rows(X)
+    assert np.array_equal(again, chosen)
+    found, pca = train_on_lone_rows(rows, 3 + len(lone), 0)
+    held_out = found.all.index[len(found.unchosen) :]
+    assert set(chosen) - set(held_out) == set(chosen[lone])
+    assert len(found.train.rows) == 180 + len(lone)
+    assert len(found.held_out) == 20 - len(lone)
+    assert np.linalg.norm(pca.components[:, 10:], axis=0).min() > 0.9
+    # What train is summed up to is what it is.
+    train = found.train.rows.slice(0, len(found.train.rows)).double().numpy()
+    np.testing.assert_allclose(
+        found.train.sums.products(found.scaling.scale),
+        (train - train.mean(0)).T @ (train - train.mean(0)),
+        atol=1e-3,
+    )
+
+
+def test_where_few_rows_leave_pca_nothing_new_rows_say_what_it_leaves():
+    X = make_data((8, 40))
+    rows, _ = fit_rows(np.vstack([X, X + 0.1]))
+    rows, pca = train_on_lone_rows(rows, 16, 0)
+    found = find_start(rows, pca)
+    assert found.residual >= start_module.SMALLEST_RESIDUAL

@@ -108,3 +108,17 @@ def test_warm_start_holds_the_same_rows_out(seed):
         trained.append({int(np.abs(X - row).sum(axis=1).argmin()) for row in rows})
     assert len(trained[0]) == 180
     assert trained[0] == trained[1] == trained[2]
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+@every_estimator
+def test_warm_start_is_never_worse(cls, seed, early_stopping):
+    """Also after few epochs, and with the decoder solved for the refined codes."""
+    X = parabola(300, seed=seed)
+    params = {"early_stopping": early_stopping, "random_state": seed}
+    model = make(cls, warm_start=True, max_iter=8, hidden_layer_sizes=(32,), **params).fit(X)
+    for max_iter in (2, 0, 2):
+        before = model.best_loss_
+        model.set_params(max_iter=max_iter).fit(X)
+        assert model.best_loss_ <= before * (1 + 1e-4)

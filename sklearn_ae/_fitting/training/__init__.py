@@ -162,7 +162,7 @@ def train_net(
             net.notify("on_train_begin", X=train, y=None)
             for _ in range(spec.max_iter):
                 net.fit_loop(train, epochs=1)
-                if any(getattr(callback, "finished", False) for _, callback in net.callbacks_):
+                if any(callback.finished for callback in (keeper, *listeners)):
                     break
         except KeyboardInterrupt as error:
             if not hasattr(keeper, "kept"):
@@ -170,11 +170,9 @@ def train_net(
             # Of a callback, it asks for the end of the training: skorch knows no other way.
             interrupted = heard.interrupt or not _of_a_callback(error)
         finally:
-            net.notify("on_train_end", X=train, y=None)
             net.callbacks_ = own
-    # The epoch that was interrupted has no losses.
-    while len(net.history) and keeper.monitor not in net.history[-1]:
-        net.history.pop()
+        net.notify("on_train_end", X=train, y=None)
+    drop_unfinished(net)
     keeper.restore(net)
     if start is not None and _spoiled(net, train, start):
         net.module_.load_state_dict(start.state_dict())
@@ -187,6 +185,13 @@ def train_net(
             ConvergenceWarning,
         )
     return keeper, interrupted
+
+
+def drop_unfinished(net: ReconstructionNet) -> None:
+    """Drop the epoch that is under way from the history: it has not all of its losses."""
+    keys = {"train_loss"} | ({"valid_loss"} if net.train_split is not None else set())
+    while len(net.history) and not keys <= net.history[-1].keys():
+        net.history.pop()
 
 
 def _of_a_callback(error: KeyboardInterrupt) -> bool:

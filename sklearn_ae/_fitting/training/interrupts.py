@@ -36,11 +36,14 @@ def heard_interrupts() -> Iterator[Heard]:
         return
 
     def note(signum, frame):
-        heard.interrupt = True
-        return before(signum, frame)
+        try:
+            return before(signum, frame)
+        except KeyboardInterrupt:
+            heard.interrupt = True
+            raise
 
-    signal.signal(signal.SIGINT, note)
     try:
+        signal.signal(signal.SIGINT, note)
         yield heard
     finally:
         # Somebody else's, set meanwhile, stays.

@@ -26,14 +26,16 @@ def check_loss(value: Any, n_columns: int) -> None:
     rows = torch.zeros(2, n_columns, device="cpu", dtype=torch.float32)
     wanted = f"loss={value!r} must return a scalar tensor for (prediction, target)"
     try:
-        found = criterion(rows, rows.clone())
+        with torch.no_grad():
+            found = criterion(rows, rows.clone())
     except Exception as error:
         raise ValueError(f"{wanted}; it failed on {tuple(rows.shape)}: {error}") from error
     if not isinstance(found, torch.Tensor) or found.ndim:
         shape = f"shape {tuple(found.shape)}" if hasattr(found, "shape") else type(found).__name__
         raise ValueError(f"{wanted}; it returned {shape}.")
     # Losses of batches and of groups of rows of different sizes are compared. A sum doubles.
-    once, twice = (float(criterion(r + 1, r)) for r in (rows, rows.tile(2, 1)))
+    with torch.no_grad():
+        once, twice = (float(criterion(r + 1, r)) for r in (rows, rows.tile(2, 1)))
     if math.isfinite(once) and not math.isclose(once, twice, rel_tol=0.3, abs_tol=1e-6):
         raise ValueError(
             f"loss={value!r} must be a mean over the rows, but it gives {once:.6g} for two rows "

@@ -263,6 +263,43 @@ def test_a_scheduler_may_be_a_class(X):
         assert not any(np.isclose(step, -0.5) for step in keeper_cut)
 
 
+def test_one_that_cannot_be_copied_leaves_the_others_copies(X):
+    logger, recorder = HoldsLock(), Recorder()
+    recorder.initialize()
+    make(callbacks=[logger, recorder]).fit(X)
+    assert recorder.norms_ == []
+
+
+@pytest.mark.parametrize("wrong", [["x"], 5, [3]])
+def test_clone_leaves_checks_to_the_fit(wrong, X):
+    copied = clone(make(callbacks=wrong))
+    with pytest.raises(ValueError, match="callbacks"):
+        copied.fit(X)
+
+
+def test_an_attribute_of_a_callback_ends_nothing(X):
+    class Finished(Callback):
+        finished = True
+
+    assert make(callbacks=[Finished()]).fit(X).n_iter_ == 4
+
+
+def test_an_error_in_training_is_what_is_raised(X):
+    """And not what a callback makes of a training that has not ended."""
+    ended = []
+
+    class Fails(Callback):
+        def on_batch_end(self, net, **kwargs):
+            raise RuntimeError("boom")
+
+        def on_train_end(self, net, **kwargs):
+            ended.append(net.history[-1]["train_loss"])
+
+    with pytest.raises(RuntimeError, match="boom"):
+        make(callbacks=[Fails()]).fit(X)
+    assert not ended
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_what_cannot_be_copied_is_shared(named):
     logger = HoldsLock()
