@@ -1,10 +1,11 @@
 # Needs Python 3.11 or later with venv, and nothing else. `make` lists the targets.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+PLACES ?=
 PIP_INSTALL = -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-oldest lint format docs clean
+.PHONY: help demo dev test test-oldest mutation lint format docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +21,9 @@ test: .venv/.installed  ## run the tests (PYTEST_ARGS="-k name" for some of them
 
 test-oldest: .venv-oldest/.installed  ## run the tests on the oldest supported versions
 	.venv-oldest/bin/python -m pytest $(PYTEST_ARGS)
+
+mutation: .venv/.mutation  ## find small faults that the tests let pass (PLACES="choice" for one)
+	.venv/bin/python benchmarks/mutation.py $(PLACES)
 
 lint: .venv/.installed  ## ruff, mypy
 	.venv/bin/ruff check
@@ -42,6 +46,10 @@ clean:  ## remove the environments, caches and build outputs
 .venv/.installed: pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python $(PIP_INSTALL) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+.venv/.mutation: .venv/.installed
+	.venv/bin/python $(PIP_INSTALL) -c constraints.txt -e ".[mutation]"
 	@touch $@
 
 .venv-oldest/.installed: pyproject.toml constraints-oldest.txt
