@@ -41,7 +41,10 @@ PLACES = {
         ["fitting/training/test_stopping.py"],
     ),
     "refined": (["modules/refined.py"], ["modules/test_refined.py"]),
-    "closed_form": (["_fitting/closed_form.py"], ["fitting/test_closed_form.py"]),
+    "closed_form": (
+        ["_fitting/closed_form.py"],
+        ["fitting/test_random_features.py", "fitting/test_closed_form.py"],
+    ),
     "persistence": (
         [f"_persistence/{name}.py" for name in ("plain", "modules", "checks", "state")],
         ["persistence", "test_crafted_files.py", "test_skops.py"],

@@ -161,6 +161,22 @@ def test_steps_are_those_of_a_loop_over_rows(scale, n_steps):
     torch.testing.assert_close(codes, expected, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("n_steps", [2, 3, 8])
+@pytest.mark.parametrize("unit", [2.0**-15, 2.0**15])
+def test_the_unit_of_rows_and_codes_does_not_matter(unit, n_steps):
+    encoder, decoder = (part.double() for part in curved_pair())
+    with torch.no_grad():
+        decoder[2].weight.mul_(5)
+        x = 5 * draw(40, 6).double()
+        codes = RefinedEncoder(encoder, decoder, n_steps)(x)
+        encoder.bias.mul_(unit)
+        decoder[0].weight.div_(unit)
+        for parameter in decoder[2].parameters():
+            parameter.mul_(unit)
+        found = RefinedEncoder(encoder, decoder, n_steps)(unit * x)
+    torch.testing.assert_close(found / unit, codes, rtol=1e-6, atol=1e-8)
+
+
 def test_the_last_step_takes_no_gradient(monkeypatch):
     vjp, found = torch.func.vjp, []
     monkeypatch.setattr(torch.func, "vjp", lambda *args: found.append(1) or vjp(*args))

@@ -10,7 +10,6 @@ from torch import nn
 
 from sklearn_ae._fitting.training.stopping import KeepBest
 
-
 VALID = object()
 
 
