@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a fork has no threads of the process that it left
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # nor its devices
 
 import hypothesis
 import libcst as cst
@@ -138,11 +139,11 @@ def passes(tests: list[str], mutant: Mutant | None = None, *, quiet: bool = True
 def main() -> None:
     """Test the mutants of some places, and list those that pass."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    os.chdir(ROOT)
     parser.add_argument("places", nargs="*", metavar="place", help=f"of {', '.join(PLACES)}")
     parser.add_argument("--sample", type=int, help="so many mutants of each place, drawn by seed 0")
     parser.add_argument("--lines", help="as 20-45: those of these lines alone")
     args = parser.parse_args()
+    os.chdir(ROOT)
     for name in IMPORTED:
         importlib.import_module(name)
     hypothesis.settings.register_profile("mutation", database=None, derandomize=True)

@@ -14,7 +14,7 @@ from sklearn_ae._fitting import closed_form
 from sklearn_ae._fitting.closed_form import solve_decoder
 from sklearn_ae._fitting.errors import measure_errors
 from sklearn_ae._fitting.rows import FitRows
-from sklearn_ae._rows import DenseRows
+from sklearn_ae._rows import DenseRows, blocks
 from sklearn_ae.modules import Autoencoder, Corrected
 from sklearn_ae.modules.refined import refined
 
@@ -40,12 +40,16 @@ def criterion(ridge, freedom, train_parts, valid_parts):
 
 
 @pytest.mark.parametrize("trained", ["nothing", "weight", "bias"])
-@pytest.mark.parametrize(("n_train", "reach"), [(250, np.inf), (600, 0.5)], ids=["few", "faded"])
-@pytest.mark.parametrize("noise", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize(
+    ("n_train", "n_valid", "reach"),
+    [(80, 20, np.inf), (80, 200, np.inf), (600, 50, 0.5)],
+    ids=["few", "few train", "faded"],
+)
+@pytest.mark.parametrize("noise", [0.01, 0.5, 1.0])
 @pytest.mark.parametrize("hidden", [1, 20, 100])
-def test_solution_is_the_best_ridge_regression(hidden, noise, n_train, reach, trained):
+def test_solution_is_the_best_ridge_regression(hidden, noise, n_train, n_valid, reach, trained):
     """Added to what the layer is; rows where the correction fades count as much as it does."""
-    X = curved(n_train + 50, noise=noise)
+    X = curved(n_train + n_valid, noise=noise)
     network, train, valid = start_at_pca(X, n_train, hidden=hidden, reach=reach)
     last = network.decoder.correction[-1]
     if trained != "nothing":
@@ -247,6 +251,17 @@ def test_features_without_variance():
     torch.testing.assert_close(network.decoder.correction[-1].weight, torch.zeros(6, 20))
     mean = parts(network, train)[1].mean(0)
     np.testing.assert_allclose(mean, 0, atol=1e-5)
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    """But for rounding, by float32 and over penalties of 1e-5."""
+    network, train, valid = start_at_pca(curved(600, noise=0.1), 400, hidden=5, reach=0.5)
+    whole = copy.deepcopy(network)
+    solve(whole, train, valid)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 70)
+    solve(network, train, valid)
+    with torch.no_grad():
+        torch.testing.assert_close(network(train.tensor), whole(train.tensor), atol=5e-3, rtol=0)
 
 
 def test_rows_that_the_correction_does_not_reach():
