@@ -1,10 +1,11 @@
 # Needs Python 3.11 or later with venv, and nothing else. `make` lists the targets.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+PLACES ?=
 PIP_INSTALL = -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-oldest test-kernels test-processors lint format docs clean
+.PHONY: help demo dev test test-oldest test-kernels test-processors mutation lint format docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ test-processors: test-kernels  ## the same, and with one thread and with two
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
 	OMP_NUM_THREADS=2 .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
 
+mutation: .venv/.mutation  ## find small faults that the tests let pass (PLACES="choice" for one)
+	.venv/bin/python benchmarks/mutation.py $(PLACES)
+
 lint: .venv/.installed  ## ruff, mypy
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -59,6 +63,10 @@ clean:  ## remove the environments, caches and build outputs
 .venv/.installed: pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python $(PIP_INSTALL) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+.venv/.mutation: .venv/.installed
+	.venv/bin/python $(PIP_INSTALL) -c constraints.txt -e ".[mutation]"
 	@touch $@
 
 .venv-oldest/.installed: pyproject.toml constraints-oldest.txt

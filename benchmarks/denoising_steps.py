@@ -2,11 +2,11 @@
 
     python benchmarks/denoising_steps.py DATA_DIR [--seeds 2] [--tables letter digits ...]
 
-Two jobs pull apart: rebuilding rows that are corrupted themselves, and codes of clean rows. For each
-table and size: held-out squared error against PCA's, to the clean rows, of corrupted rows and of
-clean ones, and accuracy of 5-nearest-neighbours and logistic regression on the codes of clean rows.
-"refined" is `transform_max_iter=5`, "encoded" is `transform_max_iter=0`, and "as encoded" takes the
-codes of the first as its encoder gives them.
+Two jobs pull apart: rebuilding rows that are corrupted themselves, and codes of clean rows. For
+each table and size: held-out squared error against PCA's, to the clean rows, of corrupted rows and
+of clean ones, and accuracy of 5-nearest-neighbours and logistic regression on the codes of clean
+rows. "refined" is `transform_max_iter=5`, "encoded" is `transform_max_iter=0`, and "as encoded"
+takes the codes of the first as its encoder gives them.
 """
 
 import argparse

@@ -32,6 +32,12 @@ from sklearn_ae.modules import Autoencoder
             np.r_[np.full(24, 0.05), np.full(8, 11)],
             False,
         ),
+        # Clearly better on most groups, and just as good in total: sums of binary fractions.
+        (
+            np.r_[np.full(24, 0.5), np.full(8, 1024.0)],
+            np.r_[np.full(24, 0.25), np.full(8, 1024.75)],
+            False,
+        ),
         # Better in total, by one group.
         (np.r_[np.full(31, 0.1), 10.0], np.r_[np.full(31, 0.1), 1.0], False),
     ],
@@ -145,5 +151,6 @@ def test_variance_explained():
     expected = np.square(x.numpy() - mean).mean()
     assert mean_square(DenseRows(x), mean) == pytest.approx(expected, rel=1e-5)
     assert explained(1.0, 4.0) == 0.75
+    assert explained(2.0**-12, 2.0**-10) == 0.75
     assert explained(0.0, 0.0) == 1
     assert explained(1.0, 0.0) == 0

@@ -1,114 +1,76 @@
 """The decoder's correction in closed form."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import Ridge
+from starts import curved, error, parts, solve, start_at_pca
 from torch import nn
 
 from sklearn_ae._fitting import closed_form
-from sklearn_ae._fitting.closed_form import solve_decoder, widen_features
-from sklearn_ae._fitting.rows import FitRows, SummedRows
-from sklearn_ae._fitting.start import find_start, principal_components
-from sklearn_ae._rows import DenseRows, scaled_rows, sum_up
-from sklearn_ae.modules import Autoencoder, Corrected, Fade, dense
-
-CPU = torch.device("cpu")
-
-
-def curved(n_rows=300, noise=0.05, seed=0):
-    """Rows near a curve in six columns."""
-    rng = np.random.default_rng(seed)
-    t = rng.uniform(-1, 1, size=(n_rows, 1))
-    return np.hstack([t, t**2, t**3, np.sin(4 * t), t, -t]) + noise * rng.normal(size=(n_rows, 6))
-
-
-def start_at_pca(X, n_train=250, hidden=20, seed=0):
-    """Return a network at PCA whose decoder has random features, and its rows."""
-    sums = sum_up(X[:n_train], torch.float64, CPU)
-    scaling = sums.scaling()
-    rows = scaled_rows(X, np.arange(len(X)), scaling, CPU)
-    train, valid = rows.part(0, n_train), rows.part(n_train, len(X))
-    summed = SummedRows(X[:n_train], np.arange(n_train), sums, scaling, train)
-    pca = principal_components(summed, 1, 0)
-    start = find_start(FitRows(scaling, summed, summed, valid, train, valid), pca)
-    weight = torch.from_numpy(pca.components).float()
-    encoder, linear = (nn.utils.skip_init(nn.Linear, *w.shape[::-1]) for w in (weight, weight.T))
-    with torch.no_grad():
-        for layer, w in ((encoder, weight), (linear, weight.T)):
-            layer.weight.copy_(w)
-            layer.bias.zero_()
-    generator = torch.Generator().manual_seed(seed)
-    correction = dense(1, (hidden,), X.shape[1], nn.Tanh, generator, zero_last=True)
-    middle, radius = (torch.from_numpy(v).float() for v in (start.code_middle, start.code_radius))
-    ones = torch.ones(X.shape[1])
-    unit = torch.from_numpy(pca.deviations).float()
-    nowhere = Fade(middle, torch.full_like(radius, torch.inf))
-    decoder = Corrected(
-        linear, correction, unit, 0.3 * ones, middle - radius, middle + radius, nowhere
-    )
-    return Autoencoder(encoder, decoder), train, valid
-
-
-def solve(network, train, valid):
-    with torch.no_grad():
-        codes = network.encoder(valid.tensor)
-    solve_decoder(network.decoder, network.encoder, train, valid, codes)
-
-
-def widen(network, train, generator):
-    widen_features(network.decoder, network.encoder, train, generator)
-
-
-def parts(network, rows):
-    """Return features, and what the network misses in units of the correction, in float64."""
-    decoder, x = network.decoder, rows.tensor
-    with torch.no_grad():
-        features = decoder.correction[:-1](decoder.bounded(network.encoder(x)))
-        missed = (x - network(x)) / decoder.output_scale
-    return features.double().numpy(), missed.double().numpy()
-
-
-def error(network, rows):
-    with torch.no_grad():
-        return (network(rows.tensor) - rows.tensor).square().mean().item()
+from sklearn_ae._fitting.closed_form import solve_decoder
+from sklearn_ae._fitting.errors import measure_errors
+from sklearn_ae._fitting.rows import FitRows
+from sklearn_ae._rows import DenseRows, blocks
+from sklearn_ae.modules import Autoencoder, Corrected
+from sklearn_ae.modules.refined import refined
 
 
 def ridges(train_parts, penalties):
     """Solve by scikit-learn for each penalty, relative to the largest eigenvalue."""
-    features, missed = train_parts
-    covariance = np.atleast_2d(np.cov(features.T, bias=True))
+    features, missed, weights = train_parts
+    covariance = np.atleast_2d(np.cov(features.T, bias=True, aweights=weights))
     values = np.linalg.eigvalsh(covariance)
     for penalty in penalties:
         alpha = penalty * values[-1]
         freedom = (values / (values + alpha)).sum()
-        yield Ridge(alpha * len(features)).fit(features, missed), freedom
+        yield Ridge(alpha * weights.sum()).fit(features, missed, weights), freedom
 
 
 def criterion(ridge, freedom, train_parts, valid_parts):
     """Generalized cross-validation on the training rows and the validation error, together."""
     train_error, valid_error = (
-        np.square(missed - ridge.predict(features)).sum()
-        for features, missed in (train_parts, valid_parts)
+        len(features) * np.average(np.square(missed - ridge.predict(features)).sum(1), 0, weights)
+        for features, missed, weights in (train_parts, valid_parts)
     )
     return train_error / (1 - freedom / len(train_parts[0])) ** 2 + valid_error
 
 
-@pytest.mark.parametrize("noise", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("trained", ["nothing", "weight", "bias"])
+@pytest.mark.parametrize(
+    ("n_train", "n_valid", "reach"),
+    [(80, 20, np.inf), (80, 200, np.inf), (600, 50, 0.5)],
+    ids=["few", "few train", "faded"],
+)
+@pytest.mark.parametrize("noise", [0.01, 0.5, 1.0])
 @pytest.mark.parametrize("hidden", [1, 20, 100])
-def test_solution_is_the_best_ridge_regression(hidden, noise):
-    network, train, valid = start_at_pca(curved(noise=noise), hidden=hidden)
-    train_parts, valid_parts = parts(network, train), parts(network, valid)
-    solve(network, train, valid)
+def test_solution_is_the_best_ridge_regression(hidden, noise, n_train, n_valid, reach, trained):
+    """Added to what the layer is; rows where the correction fades count as much as it does."""
+    X = curved(n_train + n_valid, noise=noise)
+    network, train, valid = start_at_pca(X, n_train, hidden=hidden, reach=reach)
     last = network.decoder.correction[-1]
-    weight = last.weight.detach().double().numpy()
+    if trained != "nothing":
+        with torch.no_grad():
+            getattr(last, trained).normal_(generator=torch.Generator().manual_seed(0))
+    train_parts, valid_parts = parts(network, train), parts(network, valid)
+    assert (train_parts[2] < 1).any() == np.isfinite(reach)
+    before = [p.detach().clone() for p in (last.weight, last.bias)]
+    solve(network, train, valid)
+    weight, bias = (
+        (p.detach() - q).double().numpy()
+        for p, q in zip((last.weight, last.bias), before, strict=True)
+    )
     features = np.vstack([train_parts[0], valid_parts[0]])
-    ours = features @ weight.T + last.bias.detach().double().numpy()
+    ours = features @ weight.T + bias
 
     candidates = list(ridges(train_parts, closed_form.PENALTIES))
     values = [criterion(*c, train_parts, valid_parts) for c in candidates]
     if not weight.any():
-        zero = sum(np.square(missed).sum() for _, missed in (train_parts, valid_parts))
+        intercept = DummyRegressor().fit(*train_parts)
+        zero = criterion(intercept, 0, train_parts, valid_parts)
         assert min(values) >= zero * (1 - 1e-6)
         return
     # The fitted values, not the weights: these are ill determined where penalties are small.
@@ -187,72 +149,123 @@ def test_only_the_last_layer_of_the_decoder_is_changed():
     assert changed == {"decoder.correction.2.weight", "decoder.correction.2.bias"}
 
 
-def layers_of(network):
-    """Return copies of weight and bias of the first layer of the decoder's correction."""
-    first = network.decoder.correction[0]
-    return first.weight.detach().clone(), first.bias.detach().clone()
+def fit_rows(train, valid):
+    """Return rows that differ wherever `solve` might take the wrong ones."""
+    return FitRows(None, None, None, valid, train, None)
 
 
-def test_few_rows_take_the_features_as_drawn():
-    network, train, _ = start_at_pca(curved(), n_train=160, hidden=20)
-    drawn = layers_of(network)
-    widen(network, train, torch.Generator())
-    for before, after in zip(drawn, layers_of(network), strict=True):
-        torch.testing.assert_close(after, closed_form.FEATURE_GAIN * before)
+def same_weights(network, other):
+    pairs = zip(network.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(*pair) for pair in pairs)
 
 
-def test_features_pass_through_further_layers():
-    generator = torch.Generator().manual_seed(0)
-    network, train, _ = start_at_pca(curved())
-    network.decoder.correction = dense(1, (20, 20), 6, nn.ReLU, generator, zero_last=True)
-    widen(network, train, generator)
-    first, second = network.decoder.correction[:2], network.decoder.correction[2:4]
-    codes = torch.linspace(-2, 2, 50)[:, None]
-    torch.testing.assert_close(second(first(codes)), first(codes))
+def assert_same_errors(found, expected):
+    torch.testing.assert_close(found.codes, expected.codes)
+    np.testing.assert_allclose(found.groups, expected.groups, rtol=1e-5)
+    assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert found.square == pytest.approx(expected.square, rel=1e-5)
 
 
-def test_without_hidden_layers_nothing_is_drawn():
-    network, train, _ = start_at_pca(curved())
-    network.decoder.correction = nn.Sequential(nn.Linear(1, 6))
-    before = layers_of(network)
-    widen(network, train, torch.Generator())
-    torch.testing.assert_close(layers_of(network), before)
-
-
-def test_chosen_features_rebuild_better_than_as_many_drawn():
-    """In the mean: the choice is greedy, and looks at the training rows alone."""
-    errors = []
-    for seed in range(5):
-        for choose in (False, True):
-            network, train, valid = start_at_pca(
-                curved(3_000, noise=0.01, seed=seed), n_train=2_500, hidden=10, seed=seed
-            )
-            rows = train if choose else train.part(0, 1)
-            widen(network, rows, torch.Generator().manual_seed(seed))
-            solve(network, train, valid)
-            errors.append(error(network, valid))
-    drawn, chosen = np.log(errors).reshape(-1, 2).mean(axis=0)
-    assert chosen < drawn
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_what_is_left_out_costs_least(seed):
-    """Of each single feature, the ridge regression without it says what it was worth."""
-    network, train, _ = start_at_pca(curved(seed=seed), hidden=8, seed=seed)
-    weight, bias = layers_of(network)
+@pytest.mark.parametrize("n_steps", [0, 3])
+def test_whole_is_solved_for_refined_codes(n_steps):
+    network, train, valid = start_at_pca(curved(noise=0.01), hidden=50)
+    expected = copy.deepcopy(network)
+    encode = refined(expected, n_steps).encoder
     with torch.no_grad():
-        drawn = (4 * weight, 4 * bias)
-        kept = closed_form._most_useful(network.decoder, network.encoder, train, *drawn, 7)
-        network.decoder.correction[0].weight.mul_(4)
-        network.decoder.correction[0].bias.mul_(4)
-    features, missed = parts(network, train)
-    penalty = closed_form.CHOICE_PENALTY * np.square(features - features.mean(0)).sum()
+        codes = encode(valid.tensor)
+    solve_decoder(expected.decoder, encode, train, valid, codes)
+    found = closed_form.solve(network, fit_rows(train, valid), nn.MSELoss(), n_steps)
+    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert_same_errors(found, measure_errors(refined(network, n_steps), valid, nn.MSELoss()))
 
-    def cost(left_out):
-        others = np.delete(features, left_out, axis=1)
-        ridge = Ridge(penalty).fit(others, missed)
-        squares = np.square(missed - ridge.predict(others)).sum()
-        return squares + penalty * np.square(ridge.coef_).sum()
 
-    (left_out,) = set(range(8)) - set(kept.tolist())
-    assert cost(left_out) <= min(map(cost, range(8))) * (1 + 1e-6)
+def test_untrained_whole_draws_features_and_sees_the_linear_codes():
+    """The encoder's correction, which is zero then, is not computed."""
+    network, train, valid = start_at_pca(curved(600, noise=0.01), 400, hidden=10)
+    correction = nn.Sequential(nn.Linear(6, 1))
+    nn.init.zeros_(correction[0].weight)
+    nn.init.zeros_(correction[0].bias)
+    linear, ones = network.encoder, torch.ones(6)
+    encoder = Corrected(linear, correction, ones, torch.ones(1), -ones, ones, lambda x: x[:, :1])
+    expected = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(3)
+    closed_form.widen_features(expected.decoder, expected.encoder, train, generator)
+    solve(expected, train, valid)
+
+    seen = []
+    correction.register_forward_hook(lambda *args: seen.append(1))
+    network = Autoencoder(encoder, network.decoder)
+    generator = torch.Generator().manual_seed(3)
+    found = closed_form.solve(network, fit_rows(train, valid), nn.MSELoss(), 0, generator)
+    # It is when the rows that choose are measured, before and after.
+    assert len(seen) == 2
+    for ours, theirs in zip(
+        network.decoder.parameters(), expected.decoder.parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+    assert_same_errors(found, measure_errors(network, valid, nn.MSELoss()))
+
+
+@pytest.mark.parametrize("sign", [-1, 0])
+def test_whole_stays_where_the_loss_does_not_fall(sign):
+    """A loss of the user's need not fall with the squared error."""
+
+    def loss(prediction, target):
+        return sign * nn.functional.mse_loss(prediction, target)
+
+    network, train, valid = start_at_pca(curved(noise=0.01), hidden=50)
+    before = measure_errors(network, valid, loss)
+    start = copy.deepcopy(network.state_dict())
+    found = closed_form.solve(network, fit_rows(train, valid), loss, 0)
+    assert_same_errors(found, before)
+    assert all(torch.equal(start[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def plain(network):
+    return Autoencoder(network.encoder, network.decoder.linear)
+
+
+def bent(network):
+    network.decoder.correction.append(nn.Tanh())
+    return network
+
+
+@pytest.mark.parametrize("unsolvable", [plain, bent])
+def test_what_is_not_solvable_is_measured(unsolvable):
+    network, train, valid = start_at_pca(curved(noise=0.01))
+    network = unsolvable(network)
+    before = copy.deepcopy(network)
+    found = closed_form.solve(network, fit_rows(train, valid), nn.MSELoss(), 2)
+    assert same_weights(network, before)
+    assert_same_errors(found, measure_errors(refined(network, 2), valid, nn.MSELoss()))
+
+
+def test_features_without_variance():
+    """What is left to solve for is the mean."""
+    network, train, valid = start_at_pca(curved())
+    with torch.no_grad():
+        network.decoder.correction[0].weight.zero_()
+        network.decoder.correction[-1].bias.fill_(2.0)
+    solve(network, train, valid)
+    torch.testing.assert_close(network.decoder.correction[-1].weight, torch.zeros(6, 20))
+    mean = parts(network, train)[1].mean(0)
+    np.testing.assert_allclose(mean, 0, atol=1e-5)
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    """But for rounding, by float32 and over penalties of 1e-5."""
+    network, train, valid = start_at_pca(curved(600, noise=0.1), 400, hidden=5, reach=0.5)
+    whole = copy.deepcopy(network)
+    solve(whole, train, valid)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 70)
+    solve(network, train, valid)
+    with torch.no_grad():
+        torch.testing.assert_close(network(train.tensor), whole(train.tensor), atol=5e-3, rtol=0)
+
+
+def test_rows_that_the_correction_does_not_reach():
+    network, train, valid = start_at_pca(curved(), reach=1e-9)
+    before = copy.deepcopy(network)
+    solve(network, train, valid)
+    assert same_weights(network, before)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae.modules import RefinedEncoder
+from sklearn_ae.modules import Autoencoder, RefinedEncoder
+from sklearn_ae.modules.refined import SHORTENED, STRETCHED, TOLERANCE, refined
 
 
 def draw(*shape, seed=0):
@@ -40,8 +41,8 @@ def test_one_step_is_the_projection_where_the_decoder_is_orthonormal():
     with torch.no_grad():
         encoder.weight.copy_(decoder.weight.T + 0.01 * encoder.weight)
         encoder.bias.zero_()
-        refined = RefinedEncoder(encoder, decoder, 1)(x)
-    torch.testing.assert_close(refined, projected)
+        codes = RefinedEncoder(encoder, decoder, 1)(x)
+    torch.testing.assert_close(codes, projected)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
@@ -51,8 +52,7 @@ def test_many_steps_find_the_best_codes_of_a_linear_decoder(scale):
         decoder.weight.mul_(scale * torch.tensor([1.0, 0.7, 0.5]))
     x = draw(20, 6, seed=3)
     best = torch.linalg.lstsq(decoder.weight.double(), x.double().T).solution.T
-    refined = RefinedEncoder(encoder, decoder, 60)
-    errors = row_errors(refined, decoder, x)
+    errors = row_errors(RefinedEncoder(encoder, decoder, 60), decoder, x)
     least = (x.double() - best @ decoder.weight.double().T).square().sum(1)
     torch.testing.assert_close(errors.double(), least, rtol=1e-3, atol=1e-4)
 
@@ -71,18 +71,18 @@ def test_no_row_gets_worse_and_more_steps_are_no_worse():
 def test_rows_do_not_depend_on_each_other():
     encoder, decoder = curved_pair()
     x = draw(30, 6)
-    refined = RefinedEncoder(encoder.double(), decoder.double(), 5)
-    whole = refined(x.double())
-    alone = torch.cat([refined(row[None].double()) for row in x])
+    refine = RefinedEncoder(encoder.double(), decoder.double(), 5)
+    whole = refine(x.double())
+    alone = torch.cat([refine(row[None].double()) for row in x])
     torch.testing.assert_close(whole, alone, rtol=1e-6, atol=1e-8)
 
 
 def test_codes_that_are_as_good_as_they_get_do_not_wander():
     encoder, decoder = linear_pair()
     x = draw(100, 6)
-    refined = RefinedEncoder(encoder, decoder, 40)
+    refine = RefinedEncoder(encoder, decoder, 40)
     with torch.no_grad():
-        change = refined(x) - refined(x + 1e-7 * draw(100, 6, seed=1))
+        change = refine(x) - refine(x + 1e-7 * draw(100, 6, seed=1))
     assert float(change.abs().max()) < 1e-5
 
 
@@ -112,12 +112,82 @@ def test_a_perfect_code_stays():
 
 def test_in_inference_mode_and_with_gradients():
     encoder, decoder = curved_pair()
-    refined = RefinedEncoder(encoder, decoder, 3)
+    refine = RefinedEncoder(encoder, decoder, 3)
     x = draw(7, 6)
     with torch.inference_mode():
-        codes = refined(x)
-    torch.testing.assert_close(codes, refined(x))
-    refined(x).sum().backward()
+        codes = refine(x)
+    torch.testing.assert_close(codes, refine(x))
+    refine(x).sum().backward()
     assert encoder.weight.grad is not None
     # The decoder is shared.
-    assert refined.decoder is decoder
+    assert refine.decoder is decoder
+
+
+def descend(encoder, decoder, row, n_steps):
+    """Refine one code, by a gradient of torch's and no rule that holds for several rows."""
+
+    def look(code):
+        code = code.detach().requires_grad_()
+        error = (decoder(code) - row).square().sum() / 2
+        (gradient,) = torch.autograd.grad(error, code)
+        return error.item(), gradient
+
+    code = encoder(row).detach()
+    error, gradient = look(code)
+    step = min(1.0, error / (gradient @ gradient).item() * 2)
+    for _ in range(n_steps):
+        tried = code - step * gradient
+        new_error, new_gradient = look(tried)
+        if new_error > error * (1 + TOLERANCE):
+            step = SHORTENED * step
+            continue
+        turned = new_gradient - gradient
+        length = ((tried - code) @ turned / (turned @ turned)).item()
+        step = min(length, STRETCHED * step) if length > 0 else step
+        code, error, gradient = tried, new_error, new_gradient
+    return code
+
+
+@pytest.mark.parametrize("scale", [0.03, 1.0, 5.0, 30.0])
+@pytest.mark.parametrize("n_steps", [0, 1, 2, 3, 4, 8])
+def test_steps_are_those_of_a_loop_over_rows(scale, n_steps):
+    """In float64: nothing hangs on rounding, until rows are as good as they get."""
+    encoder, decoder = (part.double() for part in curved_pair())
+    with torch.no_grad():
+        decoder[2].weight.mul_(scale)
+    x = draw(40, 6).double() * scale
+    codes = RefinedEncoder(encoder, decoder, n_steps)(x)
+    expected = torch.stack([descend(encoder, decoder, row, n_steps) for row in x])
+    torch.testing.assert_close(codes, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("n_steps", [2, 3, 8])
+@pytest.mark.parametrize("unit", [2.0**-15, 2.0**15])
+def test_the_unit_of_rows_and_codes_does_not_matter(unit, n_steps):
+    encoder, decoder = (part.double() for part in curved_pair())
+    with torch.no_grad():
+        decoder[2].weight.mul_(5)
+        x = 5 * draw(40, 6).double()
+        codes = RefinedEncoder(encoder, decoder, n_steps)(x)
+        encoder.bias.mul_(unit)
+        decoder[0].weight.div_(unit)
+        for parameter in decoder[2].parameters():
+            parameter.mul_(unit)
+        found = RefinedEncoder(encoder, decoder, n_steps)(unit * x)
+    torch.testing.assert_close(found / unit, codes, rtol=1e-6, atol=1e-8)
+
+
+def test_the_last_step_takes_no_gradient(monkeypatch):
+    vjp, found = torch.func.vjp, []
+    monkeypatch.setattr(torch.func, "vjp", lambda *args: found.append(1) or vjp(*args))
+    RefinedEncoder(*curved_pair(), 3)(draw(7, 6))
+    assert len(found) == 3
+
+
+def test_an_autoencoder_with_refined_codes():
+    encoder, decoder = curved_pair()
+    network, x = Autoencoder(encoder, decoder), draw(7, 6)
+    assert refined(network, 0) is network
+    found = refined(network, 2)
+    torch.testing.assert_close(found(x), decoder(RefinedEncoder(encoder, decoder, 2)(x)))
+    assert found.decoder is decoder

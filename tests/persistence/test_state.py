@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, __version__
 from sklearn_ae._persistence import freeze
 from sklearn_ae._persistence.state import checksum
 from sklearn_ae.losses import SquaredError
@@ -340,6 +340,11 @@ def test_missing_parameters(fitted):
 def test_other_formats(fitted, saved_by):
     with pytest.raises(ValueError, match=r"was saved by sklearn_ae .* in format (99|0)"):
         load(fitted, _saved_by=saved_by)
+
+
+def test_what_is_saved_says_its_format(fitted):
+    """Files are read by this number for as long as it stays."""
+    assert fitted.__getstate__()["_saved_by"] == (1, __version__)
 
 
 @pytest.mark.parametrize("saved_by", [3, "text", (1,), (1, 2, 3)])

@@ -10,6 +10,8 @@ from torch import nn
 
 from sklearn_ae._fitting.training.stopping import KeepBest
 
+VALID = object()
+
 
 class FakeNet:
     """What `KeepBest` sees of a net. The weight of its module is the epoch."""
@@ -29,6 +31,8 @@ class FakeNet:
         return self.module_.weight.item()
 
     def mean_loss(self, rows, module):
+        assert rows is VALID
+        assert module is self.module_
         return self.start
 
     def rate(self):
@@ -38,7 +42,7 @@ class FakeNet:
 def train(losses, start=10.0, valid=True, key="valid_loss", **params):
     """Go through scripted losses; return the net, the keeper and the rate after each epoch."""
     params = {"n_iter_no_change": 3, "tol": 0.0, "cut_rate": True} | params
-    keeper = KeepBest(object() if valid else None, **params)
+    keeper = KeepBest(VALID if valid else None, **params)
     net, rates = FakeNet(start), []
     keeper.on_train_begin(net, X=None)
     for epoch, loss in enumerate(losses, 1):
@@ -138,6 +142,7 @@ def test_loss_that_is_not_finite_ends_the_training(bad, key):
 
 def test_without_validation_rows_the_start_is_not_compared():
     net, keeper, _ = train([50, 40, 45, 45, 45], valid=False, key="train_loss")
+    assert keeper.monitor == "train_loss"
     keeper.restore(net)
     assert keeper.kept.loss == 40
     assert net.weight() == keeper.kept.epoch == 2
@@ -153,8 +158,22 @@ def test_rate_is_cut_on_a_plateau_only():
     assert rates == sorted(rates, reverse=True)
 
 
+@pytest.mark.parametrize("patience", [1, 2, 3, 5, 6, 12, 14])
+def test_rate_is_halved_after_each_third_of_the_patience(patience):
+    """But not in the epoch that ends the training: that would be no use."""
+    _, _, rates = train([9] + [20] * 40, n_iter_no_change=patience)
+    third = max(patience // 3, 1)
+    expected = [0.5 ** (idle // third) for idle in range(patience)]
+    assert rates == [*expected, expected[-1]]
+
+
+def test_progress_starts_the_count_for_the_rate_anew():
+    _, _, rates = train([9, 20, 20, 20, 8, 20, 20, 20, 20], n_iter_no_change=12)
+    assert rates == [1.0] * 8 + [0.5]
+
+
 def test_rate_is_cut_in_every_group():
-    keeper = KeepBest(object(), 3, 0.0, cut_rate=True)
+    keeper = KeepBest(VALID, 3, 0.0, cut_rate=True)
     net = FakeNet()
     net.optimizer_.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 0.5})
     keeper.on_train_begin(net, X=None)
