@@ -258,7 +258,7 @@ def test_blocks_do_not_matter(monkeypatch):
     network, train, valid = start_at_pca(curved(600, noise=0.1), 400, hidden=5, reach=0.5)
     whole = copy.deepcopy(network)
     solve(whole, train, valid)
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", 70)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 7)
     solve(network, train, valid)
     with torch.no_grad():
         torch.testing.assert_close(network(train.tensor), whole(train.tensor), atol=5e-3, rtol=0)
