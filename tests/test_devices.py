@@ -22,12 +22,13 @@ from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, 
 from sklearn_ae._fitting import closed_form
 from sklearn_ae._fitting.network import build_network, build_pca
 from sklearn_ae._fitting.parts import make_parts
+from sklearn_ae._fitting.rows import draw_rows, split_rows
 from sklearn_ae._fitting.start import find_start, principal_components, sum_up_for
 from sklearn_ae._fitting.training import make_optimizer
 from sklearn_ae._fitting.training.denoising import Denoising, make_corruption
 from sklearn_ae._fitting.training.loss import make_loss
 from sklearn_ae._parameters import for_columns, read_parameters
-from sklearn_ae._rows import DenseRows, scaled_rows
+from sklearn_ae._rows import DenseRows
 from sklearn_ae.modules.refined import refined
 
 try:  # a private name of torch's
@@ -82,9 +83,9 @@ class Elsewhere:
         self.spec = spec = for_columns(spec, noise, N_COLUMNS)
         sums = sum_up_for(X, 2, CPU)
         self.scaling = scaling = sums.scaling()
-        rows = scaled_rows(X, np.arange(len(X)), scaling, CPU)
-        pca = principal_components(X, sums, rows, scaling, 2, 0)
-        start = find_start(sums, rows, scaling, pca)
+        rows = split_rows(X, sums, scaling, draw_rows(len(X), None, 0), CPU, hold_out=False)
+        pca = principal_components(rows.all, 2, 0)
+        start = find_start(rows, pca)
         parts = make_parts(spec, N_COLUMNS, torch.Generator("cpu").manual_seed(0))
         network = build_network(spec, parts, scaling, start if spec.at_pca else None)
         # Tensors that are made of a number may be none of its own: they keep to their device too.
@@ -93,7 +94,7 @@ class Elsewhere:
         self.network = self.move(network).train()
         self.pca = self.move(build_pca(spec, pca, scaling))
         self.criterion = self.move(make_loss(self.training.loss, start.residual, scaling))
-        self.rows = self._fake(rows.slice(0, len(rows)))
+        self.rows = self._fake(rows.all.rows.slice(0, len(X)))
 
     def _fake(self, tensor):
         fake = self.mode.from_tensor(tensor.detach())

@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae._fitting.rows import SummedRows
 from sklearn_ae._fitting.start import principal_components, sum_up_for
 from sklearn_ae._rows import scaled_rows
 from sklearn_ae._rows.sums import N_FIRST
@@ -67,7 +68,8 @@ def find_start(X, k=2):
     sums = sum_up_for(X, k, CPU)
     scaling = sums.scaling()
     rows = scaled_rows(X, np.arange(len(X)), scaling, CPU)
-    return scaling, principal_components(X, sums, rows, scaling, k, 0)
+    summed = SummedRows(X, np.arange(len(X)), sums, scaling, rows)
+    return scaling, principal_components(summed, k, 0)
 
 
 def assert_same_start(one, other, tol=1e-9):
