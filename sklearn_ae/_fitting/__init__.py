@@ -164,7 +164,7 @@ def _fit(spec, training, X, seed, device, previous, listen):
     if rows.held_out is not None:
         linear = build_pca(spec, pca, scaling).to(device)
         theirs = measure_errors(linear, rows.held_out, criterion)
-        total = mean_square(rows.held_out, pca.mean)
+        total = mean_square(rows.held_out)
         fit.pca_loss, fit.pca_score = theirs.loss, explained(theirs.square, total)
     # PCA has no hidden layers to take the codes from.
     may_fall_back = spec.at_pca and spec.code_layer is None

@@ -71,10 +71,9 @@ def measure_errors(
     )
 
 
-def mean_square(rows: Rows, mean: np.ndarray) -> float:
-    """Return the mean square over all cells about the mean of the columns."""
-    centre = torch.from_numpy(mean.astype(np.float32)).to(rows.device)
-    total = sum(sum_of_squares(block - centre) for block in rows.blocks())
+def mean_square(rows: Rows) -> float:
+    """Return the mean square over all cells: in scaled units, about the mean of all rows."""
+    total = sum(sum_of_squares(block) for block in rows.blocks())
     return total / (len(rows) * rows.n_columns)
 
 

@@ -210,7 +210,8 @@ def test_best_loss_is_that_of_what_is_kept(max_iter, early_stopping, cls):
         assert model.pca_loss_ == pytest.approx(
             squared_error(pca, rows) / rows.size / unit, rel=1e-3
         )
-        total = np.sum((rows - train.mean(axis=0)) ** 2)
+        total = np.sum((rows - X.mean(axis=0)) ** 2)
+        assert model.score_ == pytest.approx(model.score(rows), rel=1e-4)
         assert model.score_ == pytest.approx(1 - squared_error(model, rows) / total, rel=1e-4)
 
 
