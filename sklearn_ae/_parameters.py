@@ -11,6 +11,7 @@ import numpy as np
 from skorch.callbacks import Callback
 from torch import nn
 
+from sklearn_ae._device import resolve_device
 from sklearn_ae._sklearn import Interval, StrOptions
 from sklearn_ae._specs import NetworkSpec, NoiseSpec, TrainingSpec
 from sklearn_ae.corruption import KINDS
@@ -80,8 +81,9 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
     Raises
     ------
     ValueError
-        If a list has a wrong entry, or parameters contradict each other.
+        If a list has a wrong entry, parameters contradict each other, or there is no such device.
     """
+    resolve_device(params["device"])
     encoder, decoder = _networks(params)
     activation = params["activation"]
     network = NetworkSpec(

@@ -322,3 +322,23 @@ def test_a_failed_fit_leaves_the_last_one(make_estimator, params, rows, message)
     check_nothing_changes(estimator.set_params(**params), rows, message)
     np.testing.assert_array_equal(estimator.transform(X), codes)
     check_usable(estimator, params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"device": "nowhere"},
+        {"tied_weights": True, "decoder": "linear"},
+        {"encoder": "conv"},
+        {"hidden_layer_sizes": (0,)},
+        {"pretraining": "rbm"},
+        {"callbacks": ["x"]},
+    ],
+    ids=str,
+)
+def test_parameters_are_checked_before_the_rows(make_estimator, params):
+    name = next(iter(params))
+    if name == "encoder":
+        name = "image_shape"
+    with pytest.raises(ValueError, match=name):
+        make_estimator(2, **params).fit(np.full((20, 4), np.nan))
