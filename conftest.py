@@ -2,4 +2,6 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("skl2onnx") and find_spec("onnxscript") else ["sklearn_ae/onnx.py"]
+collect_ignore = []
+if not (find_spec("skl2onnx") and find_spec("onnxscript")):
+    collect_ignore.append("sklearn_ae/onnx/__init__.py")
