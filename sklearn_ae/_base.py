@@ -34,6 +34,8 @@ from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callback
 from sklearn_ae._tasks import FitTask
 
 FLOATS = [np.float64, np.float32]
+# Of values that are multiples of the training data's, squares are numbers yet.
+FAR_OUT = 1e160
 DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
 
 
@@ -69,7 +71,8 @@ class BaseAutoencoder(
         ValueError
             If the rows or a parameter cannot be used. The estimator stays as it was.
         KeyboardInterrupt
-            If the training is interrupted. The estimator is fitted with the best weights so far.
+            If the training is interrupted. The estimator is fitted with the best weights so far;
+            before the first epoch and after the last one it stays as it was.
         """
         task = FitTask(self)
         before = self.__dict__.copy()
@@ -138,7 +141,7 @@ class BaseAutoencoder(
     def _keep(self, fit: Fit) -> None:
         """Set the fitted attributes."""
         self.net_, self._scaling = fit.net, fit.scaling
-        self.n_components_, self._code_layer = self.n_components, self.code_layer
+        self.n_components_, self._code_layer = int(self.n_components), self.code_layer
         self._n_steps = 0 if fit.is_pca else self.transform_max_iter
         self._wrap()
         history = fit.net.history
@@ -285,10 +288,13 @@ class BaseAutoencoder(
             ``explained_variance_ratio_``. The best value is 1; it can be negative.
         """
         X = self._check_rows(X)
-        # In units of the training data: squares of extreme values would leave float64.
-        unit = self._scaling.scale
-        total = sum_of_squares_about(self._scaling.shift, X, unit)
-        error = float(self._squared_errors(X, unit).sum())
+        # In units of the training data: squares of extreme values would leave float64. Those of
+        # rows that lie so far out that they do all the same are the only ones that count.
+        for unit in (self._scaling.scale, self._scaling.scale * FAR_OUT):
+            total = sum_of_squares_about(self._scaling.shift, X, unit)
+            error = float(self._squared_errors(X, unit).sum())
+            if np.isfinite(total + error):
+                break
         return 1 - error / total if total > 0 else float(error == 0)
 
     def _check_rows(self, X: Any) -> Any:

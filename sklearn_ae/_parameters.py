@@ -1,7 +1,6 @@
 """Which values the parameters may take, alone and together; and what a fit is told of them."""
 
 import copy
-from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
 from numbers import Integral, Real
@@ -64,6 +63,8 @@ NOISE_CONSTRAINTS: dict = {
     "emphasis": [Interval(Real, 0, 1, closed="both")],
     "corruption_loss_weight": [Interval(Real, 0, None, closed="left")],
 }
+# Names of skorch's callbacks and of our own.
+RESERVED = ("epoch_timer", "keep_best", "listener", "print_log", "train_loss", "valid_loss")
 # What may run code that is not ours.
 FOREIGN = ("encoder", "decoder", "activation", "loss", "optimizer", "corruption")
 
@@ -102,7 +103,7 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
         n_steps=int(params["transform_max_iter"]),
     )
     check_callbacks(params["callbacks"])
-    callbacks = copy_callbacks(params["callbacks"] or [])
+    callbacks = [_made(callback) for callback in copy_callbacks(params["callbacks"] or [])]
     batch_size = params["batch_size"]
     parts = [params.get(part) for part in FOREIGN]
     training = TrainingSpec(
@@ -157,7 +158,8 @@ def describe_network(params: dict[str, Any], n_features: int) -> dict:
 def _hidden_layer_sizes(value: Any, encoder: Any) -> tuple[int, ...] | None:
     if isinstance(value, str):
         return None
-    sizes = tuple(value) if isinstance(value, Iterable) else (value,)
+    scalar = isinstance(value, Integral) or getattr(value, "ndim", 1) == 0
+    sizes = (value,) if scalar else tuple(value)
     if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(
             f"hidden_layer_sizes={value!r} must contain positive integers, one a hidden layer."
@@ -259,7 +261,7 @@ def check_callbacks(callbacks: list | None) -> None:
     Raises
     ------
     ValueError
-        If one is not.
+        If one is not, or has a name that is taken.
     """
     for callback in callbacks or []:
         named = isinstance(callback, tuple) and len(callback) == 2
@@ -271,6 +273,11 @@ def check_callbacks(callbacks: list | None) -> None:
                 f"callbacks={callbacks!r} must contain instances or classes of "
                 f"skorch.callbacks.Callback, or pairs (name, callback); got {callback!r}."
             )
+        if named and callback[0] in RESERVED:
+            raise ValueError(
+                f"callbacks={callbacks!r} gives a callback the name {callback[0]!r}, which another "
+                "has already. Give it another name, or none."
+            )
 
 
 def copy_callbacks(callbacks: Any) -> Any:
@@ -281,6 +288,21 @@ def copy_callbacks(callbacks: Any) -> Any:
         (c[0], _copied(c[1])) if isinstance(c, tuple) and len(c) == 2 else _copied(c)
         for c in callbacks
     ]
+
+
+def _made(callback: Any) -> Any:
+    """Make an instance where the class of a callback is given."""
+    if isinstance(callback, tuple):
+        return callback[0], _made(callback[1])
+    if not isinstance(callback, type):
+        return callback
+    try:
+        return callback()
+    except TypeError as error:
+        raise ValueError(
+            f"callbacks has the class {callback.__name__}, which cannot be made without arguments: "
+            f"{error}. Give an instance."
+        ) from error
 
 
 def _copied(callback: Any) -> Any:
@@ -310,8 +332,11 @@ def read_noise(params: dict[str, Any]) -> NoiseSpec:
             f"emphasis={emphasis!r} weighs corrupted cells against clean ones, but corruption="
             "'gaussian' leaves no cell clean. Set emphasis=0.5."
         )
-    level = np.asarray(params["corruption_level"], dtype=np.float64)
     most = np.inf if corruption == "gaussian" else 1.0
+    try:
+        level = np.asarray(params["corruption_level"], dtype=np.float64)
+    except (TypeError, ValueError):
+        level = np.asarray(np.nan)
     valid = (level >= 0) & (level <= most) & np.isfinite(level)
     if isinstance(corruption, str) and not valid.all():
         raise ValueError(

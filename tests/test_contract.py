@@ -110,6 +110,15 @@ def test_score_of_pca_itself():
     assert estimator.score(X, y=LABELS) == estimator.score(X)
 
 
+@pytest.mark.parametrize("factor", [1e150, 1e200, 1e300])
+def test_score_of_rows_that_lie_very_far_out(factor):
+    """Their squares would leave float64. There the network is linear, as PCA is."""
+    estimator = AutoencoderTransformer(2, **SMALL).fit(IRIS.data)
+    far, farther = (estimator.score(IRIS.data * f) for f in (1e100, factor))
+    assert 0 < far < 1
+    assert farther == pytest.approx(far, rel=1e-9)
+
+
 def test_column_transformer():
     frame = pd.DataFrame(X, columns=NAMES)
     columns = ColumnTransformer(

@@ -44,6 +44,7 @@ def test_no_corruption_is_the_plain_autoencoder(corruption, X):
     ("corruption", "level"),
     [
         ("swap", -0.1), ("swap", 1.1), ("gaussian", -1.0), ("gaussian", np.inf), ("swap", np.nan),
+        ("swap", ["a"]),
         ("masking", [0.1, 0.2, 0.3, 0.4, 1.5]), ("salt_and_pepper", [0.1, 0.2, 0.3, 0.4, -0.5]),
     ],
 )  # fmt: skip
@@ -107,3 +108,8 @@ def test_emphasis_needs_clean_cells(X):
 def test_users_corruption_that_gives_something_else(result, X):
     with pytest.raises(ValueError, match="corruption must return a tensor"):
         denoising(corruption=lambda x, generator: result(x)).fit(X)
+
+
+def test_users_corruption_that_fails(X):
+    with pytest.raises(ValueError, match=r"corruption=.* for \(rows, generator\); it failed"):
+        denoising(corruption=lambda x: x).fit(X)

@@ -1,14 +1,16 @@
 """Every value that a parameter can have, seen through the estimators."""
 
+import copy
 import functools
 
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from skorch.callbacks import EpochTimer, LoadInitState
 from torch import nn
 
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, _fitting
 from sklearn_ae._fitting.training import OPTIMIZERS
 from sklearn_ae.losses import LOSSES
 from sklearn_ae.modules import ACTIVATIONS, Gate
@@ -78,11 +80,31 @@ def test_users_modules_are_gated_at_the_start_at_pca(name, X):
     assert (getattr(trained.net_.module_, name).correction.gain != 0).any()
 
 
-def test_users_modules_that_start_frozen_or_in_float64(X):
-    module = mlp(5, 1).double().requires_grad_(False)
-    check(make(encoder=module, init="random"), X)
+def test_frozen_layers_stay_as_they_are(X):
+    module = mlp(5, 1).double()
+    module[0].requires_grad_(False)
+    model = check(make(encoder=module, init="random"), X)
     assert next(module.parameters()).dtype == torch.float64
-    assert not any(p.requires_grad for p in module.parameters())
+    trained = model.net_.module_.encoder.module
+    assert torch.equal(trained[0].weight.double(), module[0].weight.float().double())
+    assert not torch.equal(trained[-1].weight.double(), module[-1].weight)
+
+
+def test_weights_that_encoder_and_decoder_share_are_one(X):
+    layer = nn.Linear(5, 5)
+    encoder, decoder = nn.Sequential(layer, nn.Linear(5, 1)), nn.Sequential(nn.Linear(1, 5), layer)
+    before = layer.weight.clone()
+    network = make(encoder=encoder, decoder=decoder, init="random").fit(X).net_.module_
+    assert network.encoder.module[0].weight is network.decoder.module[1].weight
+    assert not torch.equal(network.encoder.module[0].weight, before)
+    assert torch.equal(layer.weight, before)
+
+
+def test_a_module_that_a_factory_keeps_is_copied(X):
+    module = mlp(5, 1)
+    before = copy.deepcopy(module.state_dict())
+    make(encoder=lambda n_in, n_out: module, init="random").fit(X)
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
 
 
 @every_estimator
@@ -104,6 +126,41 @@ def test_modules_whose_shapes_do_not_fit(wrong, name, cls, X):
 def test_factories_that_make_no_module(name, X):
     with pytest.raises(ValueError, match=rf"{name}=.*must return a torch.nn.Module"):
         make(**{name: lambda n_in, n_out: 3}).fit(X)
+    with pytest.raises(ValueError, match=rf"{name}=.*it failed: division by zero"):
+        make(**{name: lambda n_in, n_out: 1 / 0}).fit(X)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+def test_scripted_modules(X):
+    """Their copies cannot be trained."""
+    module = torch.jit.script(nn.Linear(5, 1))
+    with pytest.raises(ValueError, match=r"encoder=.*scripted"):
+        make(encoder=module).fit(X)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"activation": lambda: 3},
+        {"activation": nn.GLU},
+        {"activation": lambda: 1 / 0},
+        {"optimizer": lambda params: 1 / 0},
+        {"optimizer": lambda params: None},
+        {"callbacks": [LoadInitState]},
+        {"callbacks": [("keep_best", EpochTimer())]},
+        {"callbacks": [("print_log", EpochTimer())]},
+    ],
+    ids=lambda given: "-".join(given),
+)
+def test_what_users_give_is_tried_before_the_rows(given, X, monkeypatch):
+    def read(*args, **kwargs):
+        raise AssertionError("The rows were read.")
+
+    monkeypatch.setattr(_fitting, "sum_up_for", read)
+    model = make(**given)
+    with pytest.raises(ValueError, match=next(iter(given))):
+        model.fit(X)
+    assert not hasattr(model, "n_features_in_")
 
 
 def test_a_lone_last_row_is_no_batch(X):
@@ -254,7 +311,7 @@ def test_all_weights_have_one_rate(X):
         return optimizer
 
     model = make(max_iter=1, optimizer=noting, early_stopping=False).fit(X)
-    assert rates == [[0.01]]
+    assert rates[-1] == [0.01]
     path = model.net_.module_.encoder.linear
     assert 0 < path.unit < 1
     assert path.change.abs().max() > 0
@@ -314,7 +371,7 @@ def test_hidden_layer_sizes(hidden, X):
         assert [layer.out_features for layer in layers] == expected
 
 
-@pytest.mark.parametrize("hidden", [(0,), (4, -1), (2.5,), ("a",), 0])
+@pytest.mark.parametrize("hidden", [(0,), (4, -1), (2.5,), ("a",), 0, np.array(5), [[5]]])
 def test_bad_hidden_layer_sizes(hidden, X):
     with pytest.raises(ValueError, match="hidden_layer_sizes"):
         make(hidden_layer_sizes=hidden).fit(X)

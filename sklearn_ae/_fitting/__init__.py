@@ -34,9 +34,15 @@ from sklearn_ae._fitting.start import (
     sum_up_for,
     train_on_lone_rows,
 )
-from sklearn_ae._fitting.training import drop_unfinished, prepare, train_net, without_rows
+from sklearn_ae._fitting.training import (
+    check_training,
+    drop_unfinished,
+    prepare,
+    train_net,
+    without_rows,
+)
 from sklearn_ae._fitting.training.denoising import make_denoising
-from sklearn_ae._fitting.training.loss import check_loss, check_range, make_loss
+from sklearn_ae._fitting.training.loss import check_range, make_loss
 from sklearn_ae._fitting.training.net import ReconstructionNet, rows_for
 from sklearn_ae._rows import Scaling
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
@@ -136,7 +142,7 @@ def _fit(spec, training, X, seed, device, previous, listen):
     generator = torch.Generator("cpu").manual_seed(seed)
     parts = make_parts(spec, X.shape[1], generator)
     check_code_layer(Autoencoder(parts.encoder, parts.decoder), spec.code_layer)
-    check_loss(training.loss, X.shape[1])
+    check_training(training, X.shape[1])
 
     with threads_for(X.shape[0] * X.shape[1] * min(X.shape), device):
         sums = sum_up_for(X, spec.n_components, device)
@@ -232,7 +238,10 @@ def _fall_back(fit, spec, training, rows, seed, why):
         print(f"{training.name}: PCA {why}; the fitted model is PCA, on all rows.")
     pca = principal_components(rows.all, spec.n_components, seed)
     module = build_pca(spec, pca, fit.scaling, torch.float64)
-    fit.net.module_, fit.net.dataset = module.to(fit.net.device), rows_for(module)
+    net = fit.net
+    net.module = net.module_ = module.to(net.device)
+    net.dataset = rows_for(module)
+    net.initialize_optimizer()
     fit.is_pca, fit.loss, fit.score = True, fit.pca_loss, fit.pca_score
-    without_rows(fit.net)
+    without_rows(net)
     return fit

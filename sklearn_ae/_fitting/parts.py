@@ -61,31 +61,47 @@ def make_parts(spec: NetworkSpec, n_columns: int, generator: torch.Generator) ->
         image is too small.
     """
     k = spec.n_components
+    if spec.hidden_layer_sizes != ():
+        _check_activation(spec.activation)
+    # What a user's encoder and decoder share is to be shared by their copies.
+    copies: dict = {}
     # Transposes share their zeros: of those that are tied, a gate is what starts at zero.
     zero = spec.at_pca and not spec.tied_weights
-    encoder = _make("encoder", spec, n_columns, k, generator, zero)
+    encoder = _make("encoder", spec, n_columns, k, generator, zero, copies)
     decoder: Any = None
     if spec.tied_weights:
         decoder = transposed(encoder)
         if spec.at_pca:
             encoder, decoder = Gate(encoder, k), Gate(decoder, n_columns)
     elif not (spec.at_pca and spec.decoder == "linear"):
-        decoder = _make("decoder", spec, k, n_columns, generator, zero)
+        decoder = _make("decoder", spec, k, n_columns, generator, zero, copies)
     head = dense(k, (), n_columns, nn.Identity, generator) if spec.head else None
     trained = [part for part in (encoder, decoder, head) if part is not None]
-    if not (spec.at_pca or any(True for part in trained for _ in part.parameters())):
+    weights = [weight for part in trained for weight in part.parameters()]
+    if not (spec.at_pca or any(weight.requires_grad for weight in weights)):
         raise ValueError(
             f"encoder={spec.encoder!r} and decoder={spec.decoder!r} have no parameters "
-            "to train. Give one of them a layer with weights."
+            "to train. Give one of them a layer with weights that are not frozen."
         )
     return Parts(encoder, decoder, head)
 
 
-def _make(name, spec, n_inputs, n_outputs, generator, zero):
+def _make(name, spec, n_inputs, n_outputs, generator, zero, copies):
     """Make the encoder or decoder, as `name` says; `zero` starts it at zero."""
     kind = getattr(spec, name)
     if not isinstance(kind, str):
-        module = _users(name, kind, n_inputs, n_outputs, name == "decoder" and spec.n_steps > 0)
+        module = kind if isinstance(kind, nn.Module) else _called(name, kind, n_inputs, n_outputs)
+        module = copy.deepcopy(module, copies)
+        if not all(weight.is_leaf for weight in module.parameters()):
+            raise ValueError(
+                f"{name}={kind!r} has weights that cannot be trained once they are copied, as of a "
+                "scripted module. Give the module that it was made from."
+            )
+        module = module.to(dtype=torch.float32, device="cpu")
+        descended = name == "decoder" and spec.n_steps > 0
+        _check_shape(name, module, n_inputs, n_outputs, descended)
+        # What a fitted estimator computes with.
+        _check_shape(name, copy.deepcopy(module).double(), n_inputs, n_outputs, descended)
         return Gate(module, n_outputs) if zero else Isolated(module)
     rest = (spec.activation, generator)
     if kind == "linear":
@@ -108,21 +124,28 @@ def _make(name, spec, n_inputs, n_outputs, generator, zero):
     return dense(n_inputs, sizes, n_outputs, *rest, zero_last=zero)
 
 
-def _users(name, value, n_inputs, n_outputs, descended):
-    """Copy or make a user's module; the codes may have to descend on its error."""
-    if isinstance(value, nn.Module):
-        module = copy.deepcopy(value)
-    else:
-        module = value(n_inputs, n_outputs)
-        if not isinstance(module, nn.Module):
-            raise ValueError(
-                f"{name}={value!r} must return a torch.nn.Module, got {type(module).__name__}."
-            )
-    module = module.to(dtype=torch.float32, device="cpu").requires_grad_(True)
-    _check_shape(name, module, n_inputs, n_outputs, descended)
-    # What a fitted estimator computes with.
-    _check_shape(name, copy.deepcopy(module).double(), n_inputs, n_outputs, descended)
+def _called(name, function, n_inputs, n_outputs):
+    """Let a user's callable make a module."""
+    wanted = f"{name}={function!r} must return a torch.nn.Module for ({n_inputs}, {n_outputs})"
+    try:
+        module = function(n_inputs, n_outputs)
+    except Exception as error:
+        raise ValueError(f"{wanted}; it failed: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{wanted}, got {type(module).__name__}.")
     return module
+
+
+def _check_activation(activation):
+    """Try what follows a hidden layer."""
+    wanted = f"activation={activation!r} must return a torch.nn.Module that keeps a tensor's shape"
+    try:
+        module = activation()
+        shape = module(torch.zeros(2, 8, device="cpu", dtype=torch.float32)).shape
+    except Exception as error:
+        raise ValueError(f"{wanted}; it failed: {error}") from error
+    if not (isinstance(module, nn.Module) and shape == (2, 8)):
+        raise ValueError(f"{wanted}; got {type(module).__name__}, from (2, 8) to {tuple(shape)}.")
 
 
 def _check_shape(name, module, n_inputs, n_outputs, descended):

@@ -55,6 +55,9 @@ def test_score_is_pcas_where_the_model_is_pca(cls):
     assert model.is_pca_
     pca = fit_pca(X, 3)
     assert model.score(X) == pytest.approx(pca.explained_variance_ratio_.sum(), rel=1e-9)
+    assert model.net_.module is model.net_.module_
+    (group,) = model.net_.optimizer_.param_groups
+    assert {*map(id, group["params"])} == {*map(id, model.net_.module_.parameters())}
 
 
 @every_estimator

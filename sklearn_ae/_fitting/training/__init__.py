@@ -15,8 +15,9 @@ from skorch.callbacks import Callback, LRScheduler, PrintLog
 from skorch.helper import predefined_split
 from torch import nn
 
-from sklearn_ae._fitting.training.denoising import Denoising
+from sklearn_ae._fitting.training.denoising import Denoising, check_corruption
 from sklearn_ae._fitting.training.interrupts import heard_interrupts
+from sklearn_ae._fitting.training.loss import check_loss
 from sklearn_ae._fitting.training.net import ReconstructionNet, make_net
 from sklearn_ae._fitting.training.stopping import KeepBest
 from sklearn_ae._rows import Rows
@@ -37,6 +38,22 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+def check_training(spec: TrainingSpec, n_columns: int) -> None:
+    """Try what users give to train with, before a row is read.
+
+    Raises
+    ------
+    ValueError
+        If a loss, an optimizer or a corruption fails or returns what it should not.
+    """
+    check_loss(spec.loss, n_columns)
+    if spec.noise is not None:
+        check_corruption(spec.noise, n_columns)
+    if not isinstance(spec.optimizer, str):
+        weight = nn.Parameter(torch.zeros(2, 2, device="cpu", dtype=torch.float32))
+        make_optimizer([{"params": [weight]}], 1.0, kind=spec.optimizer, weight_decay=0.0)
+
+
 def make_optimizer(
     params: list, lr: float, *, kind: str | Callable, weight_decay: float
 ) -> torch.optim.Optimizer:
@@ -45,16 +62,18 @@ def make_optimizer(
     Raises
     ------
     ValueError
-        If a user's callable returns something else.
+        If a user's callable fails, or returns something else.
     """
     if isinstance(kind, str):
         fused = params[0]["params"][0].device.type in ("cpu", "cuda")
         return OPTIMIZERS[kind](params, lr=lr, weight_decay=weight_decay, fused=fused)
-    made = kind(params)
+    wanted = f"optimizer={kind!r} must return a torch.optim.Optimizer"
+    try:
+        made = kind(params)
+    except Exception as error:
+        raise ValueError(f"{wanted} for groups of parameters; it failed: {error}") from error
     if not isinstance(made, torch.optim.Optimizer):
-        raise ValueError(
-            f"optimizer={kind!r} must return a torch.optim.Optimizer, got {type(made).__name__}."
-        )
+        raise ValueError(f"{wanted}, got {type(made).__name__}.")
     return made
 
 
@@ -113,9 +132,8 @@ def prepare(
 
 
 def _schedules(callback: Any) -> bool:
-    """Tell whether a callback, its class, or either with a name, sets the learning rate."""
-    found = callback[1] if isinstance(callback, tuple) else callback
-    return issubclass(found if isinstance(found, type) else type(found), LRScheduler)
+    """Tell whether a callback, perhaps with a name, sets the learning rate."""
+    return isinstance(callback[1] if isinstance(callback, tuple) else callback, LRScheduler)
 
 
 def _print(line: str) -> None:

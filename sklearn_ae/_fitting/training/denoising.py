@@ -106,6 +106,29 @@ def make_corruption(
     return kinds.Swap(level)
 
 
+def check_corruption(noise: NoiseSpec, n_columns: int) -> None:
+    """Try a user's corruption before any work.
+
+    Raises
+    ------
+    ValueError
+        If it fails on rows, or returns what it should not.
+    """
+    if isinstance(noise.corruption, str):
+        return
+    rows = torch.zeros(2, n_columns, device="cpu", dtype=torch.float32)
+    try:
+        with torch.no_grad():
+            _users_corruption(noise.corruption, rows, torch.Generator("cpu").manual_seed(0))
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"corruption={noise.corruption!r} must return corrupted rows for (rows, generator); "
+            f"it failed on rows of shape (2, {n_columns}): {error}"
+        ) from error
+
+
 def _users_corruption(corruption, x, generator):
     """Call a user's corruption on a copy, and check what comes back."""
     corrupted = corruption(x.clone(), generator)
