@@ -137,7 +137,15 @@ def fit_network(
         return _fit(spec, training, X, seed, device, previous, listen)
 
 
-def _fit(spec, training, X, seed, device, previous, listen):
+def _fit(
+    spec: NetworkSpec,
+    training: TrainingSpec,
+    X: Any,
+    seed: int,
+    device: torch.device,
+    previous: Previous | None,
+    listen: Callable,
+) -> Fit:
     # What is wrong with users' modules and losses shows before a row is read.
     generator = torch.Generator("cpu").manual_seed(seed)
     parts = make_parts(spec, X.shape[1], generator)
@@ -145,70 +153,100 @@ def _fit(spec, training, X, seed, device, previous, listen):
     check_training(training, X.shape[1])
 
     with threads_for(X.shape[0] * X.shape[1] * min(X.shape), device):
-        sums = sum_up_for(X, spec.n_components, device)
-        check_range(training.loss, sums)
-        scaling = previous.scaling if previous else sums.scaling()
-        fraction, drawn = training.validation_fraction, previous.seed if previous else seed
-        chosen = draw_rows(X.shape[0], fraction, drawn)
-        rows = split_rows(X, sums, scaling, chosen, device, hold_out=fraction is not None)
-        rows, pca = train_on_lone_rows(rows, spec.n_components, seed)
-        start = find_start(rows, pca)
-    train = rows.train.rows
-    if previous:
-        network = copy.deepcopy(previous.network).to(device)
-    else:
-        network = build_network(spec, parts, scaling, start if spec.at_pca else None).to(device)
-        if spec.pretraining is not None:
-            pretrain(spec.pretraining, network, train, seed)
-    unit = start.residual if spec.at_pca else 1.0
-    criterion = make_loss(training.loss, unit, scaling).to(device)
-    noise = torch.Generator(device).manual_seed(seed)
-    denoising = training.noise and make_denoising(training.noise, scaling, spec.image_shape, noise)
-    net = prepare(training, network, criterion, train, rows.held_out, denoising, generator)
-    fit = Fit(net, scaling)
-
-    if rows.held_out is not None:
-        linear = build_pca(spec, pca, scaling).to(device)
-        theirs = measure_errors(linear, rows.held_out, criterion)
-        total = mean_square(rows.held_out)
-        fit.pca_loss, fit.pca_score = theirs.loss, explained(theirs.square, total)
+        rows, start = _find_start(spec, training, X, seed, device, previous)
+    network = _make_network(spec, parts, rows, start, seed, device, previous)
+    net = _make_net(spec, training, network, rows, start, seed, generator)
+    fit = Fit(net, rows.scaling)
     # PCA has no hidden layers to take the codes from.
     may_fall_back = spec.at_pca and spec.code_layer is None
-    fall_back = functools.partial(_fall_back, fit, spec, training, rows, seed)
+    linear = build_pca(spec, start.pca, rows.scaling).to(device)
+    if rows.held_out is not None:
+        theirs = measure_errors(linear, rows.held_out, net.criterion_)
+        total = mean_square(rows.held_out)
+        fit.pca_loss, fit.pca_score = theirs.loss, explained(theirs.square, total)
     if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
-        return fall_back("leaves only rounding errors")
+        return _fall_back(fit, spec, training, rows, seed, "leaves only rounding errors")
 
     # A backward pass costs twice a forward one.
     with threads_for(3 * count_operations(network, X.shape[1], device) * net.batch_size, device):
         _tell_unit(spec, training)
-        now = functools.partial(_as_of_now, fit)
-        keeper, fit.interrupted = train_net(net, train, training, listen(now))
+        listeners = listen(functools.partial(_as_of_now, fit))
+        keeper, fit.interrupted = train_net(net, rows.train.rows, training, listeners)
         fit.best_iter = keeper.kept.epoch
-        if fit.best_iter == 0 and not (previous or fit.interrupted):
-            # Training found nothing better than the start: its hidden layers are as drawn.
-            solve(network, rows, criterion, 0, generator)
-        if training.max_iter > 0 and not fit.interrupted:
-            errors = solve(network, rows, criterion, spec.n_steps)
-        else:
-            errors = measure_errors(refined(network, spec.n_steps), rows.chosen, criterion)
-        if previous:
-            before = copy.deepcopy(previous.network).to(device)
-            earlier = measure_errors(refined(before, spec.n_steps), rows.chosen, criterion)
-            if not errors.loss < earlier.loss:
-                network.load_state_dict(before.state_dict())
-                errors, fit.best_iter = earlier, 0
+        errors = _finish(fit, spec, training, rows, previous, generator)
         without_rows(net)
         if rows.held_out is None:
-            some = train.sample(MANY_ROWS)
-            fit.loss = measure_errors(refined(network, spec.n_steps), some, criterion).loss
+            fit.loss = _training_loss(net, spec, rows)
             return fit
     fit.loss, fit.score = errors.loss, explained(errors.square, total)
     if not may_fall_back:
         return fit
-    trained = net.mean_loss(train.sample(MANY_ROWS), linear)
-    if beats_pca(errors, theirs, trained, spec.n_components, len(train), len(rows.held_out)):
+    trained = net.mean_loss(rows.train.rows.sample(MANY_ROWS), linear)
+    sizes = spec.n_components, len(rows.train.rows), len(rows.held_out)
+    if beats_pca(errors, theirs, trained, *sizes):
         return fit
-    return fall_back("was not beaten on the held-out rows")
+    return _fall_back(fit, spec, training, rows, seed, "was not beaten on the held-out rows")
+
+
+def _find_start(spec, training, X, seed, device, previous):
+    """Sum up the rows, scale and split them, and find PCA of those that train."""
+    sums = sum_up_for(X, spec.n_components, device)
+    check_range(training.loss, sums)
+    scaling = previous.scaling if previous else sums.scaling()
+    fraction, drawn = training.validation_fraction, previous.seed if previous else seed
+    chosen = draw_rows(X.shape[0], fraction, drawn)
+    rows = split_rows(X, sums, scaling, chosen, device, hold_out=fraction is not None)
+    rows, pca = train_on_lone_rows(rows, spec.n_components, seed)
+    return rows, find_start(rows, pca)
+
+
+def _make_network(spec, parts, rows, start, seed, device, previous):
+    """Build the network where it starts, pretrained if it is to be; or copy that of before."""
+    if previous:
+        return copy.deepcopy(previous.network).to(device)
+    network = build_network(spec, parts, rows.scaling, start if spec.at_pca else None).to(device)
+    if spec.pretraining is not None:
+        pretrain(spec.pretraining, network, rows.train.rows, seed)
+    return network
+
+
+def _make_net(spec, training, network, rows, start, seed, generator):
+    """Make what trains the network: its loss, its noise, its rows."""
+    device = rows.train.rows.device
+    unit = start.residual if spec.at_pca else 1.0
+    criterion = make_loss(training.loss, unit, rows.scaling).to(device)
+    denoising = None
+    if training.noise is not None:
+        noise = torch.Generator(device).manual_seed(seed)
+        denoising = make_denoising(training.noise, rows.scaling, spec.image_shape, noise)
+    return prepare(
+        training, network, criterion, rows.train.rows, rows.held_out, denoising, generator
+    )
+
+
+def _finish(fit, spec, training, rows, previous, generator):
+    """Solve what can be solved in closed form; keep the network of before where it was better."""
+    network, criterion = fit.net.module_, fit.net.criterion_
+    if fit.best_iter == 0 and not (previous or fit.interrupted):
+        # Training found nothing better than the start: its hidden layers are as drawn.
+        solve(network, rows, criterion, 0, generator)
+    if training.max_iter > 0 and not fit.interrupted:
+        errors = solve(network, rows, criterion, spec.n_steps)
+    else:
+        errors = measure_errors(refined(network, spec.n_steps), rows.choosing, criterion)
+    if previous:
+        before = copy.deepcopy(previous.network).to(fit.net.device)
+        earlier = measure_errors(refined(before, spec.n_steps), rows.choosing, criterion)
+        if not errors.loss < earlier.loss:
+            network.load_state_dict(before.state_dict())
+            errors, fit.best_iter = earlier, 0
+    return errors
+
+
+def _training_loss(net, spec, rows):
+    """Return the loss on training rows, of many on some."""
+    some = rows.train.rows.sample(MANY_ROWS)
+    return measure_errors(refined(net.module_, spec.n_steps), some, net.criterion_).loss
 
 
 def _as_of_now(fit):

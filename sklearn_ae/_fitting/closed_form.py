@@ -63,7 +63,7 @@ def solve(
     errors : Errors
         Of what is kept, with its steps, on the rows that choose.
     """
-    errors = measure_errors(refined(network, n_steps), rows.chosen, criterion)
+    errors = measure_errors(refined(network, n_steps), rows.choosing, criterion)
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return errors
     solved: Any = copy.deepcopy(network)
@@ -71,9 +71,9 @@ def solve(
     if generator is not None:
         # The correction of the encoder is zero yet, and need not be computed.
         encode = solved.encoder.linear
-        widen_features(solved.decoder, encode, rows.unchosen, generator)
-    solve_decoder(solved.decoder, encode, rows.unchosen, rows.chosen, errors.codes)
-    found = measure_errors(refined(solved, n_steps), rows.chosen, criterion)
+        widen_features(solved.decoder, encode, rows.others, generator)
+    solve_decoder(solved.decoder, encode, rows.others, rows.choosing, errors.codes)
+    found = measure_errors(refined(solved, n_steps), rows.choosing, criterion)
     if not found.loss < errors.loss:
         return errors
     network.decoder.load_state_dict(solved.decoder.state_dict())

@@ -52,9 +52,9 @@ class FitRows:
         The units of those below.
     all, train : SummedRows
         All rows, and those that train.
-    chosen : Rows
+    choosing : Rows
         Those that choose the closed form; they come last.
-    unchosen : Rows
+    others : Rows
         All others.
     held_out : Rows or None
         Those that choose, where they do not train as well.
@@ -63,8 +63,8 @@ class FitRows:
     scaling: Scaling
     all: SummedRows
     train: SummedRows
-    chosen: Rows
-    unchosen: Rows
+    choosing: Rows
+    others: Rows
     held_out: Rows | None
 
 

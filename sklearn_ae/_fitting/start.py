@@ -258,7 +258,7 @@ def train_on_lone_rows(
         return rows, pca
     known = _missed(principal_components(rows.all, n_components, seed), rows.held_out)
     lone = far & (known < missed / KNOWN)
-    chosen = rows.all.index[len(rows.unchosen) :]
+    chosen = rows.all.index[len(rows.others) :]
     if not lone.any() or lone.all():
         return rows, pca
     rows = split_rows(

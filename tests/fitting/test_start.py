@@ -278,7 +278,7 @@ def test_a_held_out_row_without_its_like_trains(lone):
     rows, again = fit_rows(X)
     assert np.array_equal(again, chosen)
     found, pca = train_on_lone_rows(rows, 3 + len(lone), 0)
-    held_out = found.all.index[len(found.unchosen) :]
+    held_out = found.all.index[len(found.others) :]
     assert set(chosen) - set(held_out) == set(chosen[lone])
     assert len(found.train.rows) == 180 + len(lone)
     assert len(found.held_out) == 20 - len(lone)
