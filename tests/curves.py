@@ -19,6 +19,14 @@ def parabola(n_rows=200, noise=0.02, seed=0):
     return X + noise * rng.normal(size=X.shape)
 
 
+def curve():
+    """Return 120 rows of five columns."""
+    rng = np.random.default_rng(0)
+    t = rng.uniform(-1, 1, size=(120, 1))
+    X = np.hstack([t, t**2, np.sin(3 * t), 1 - t, t**3])
+    return X + 0.02 * rng.normal(size=X.shape)
+
+
 def gaussian(n_rows=300, n_columns=8, seed=0):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n_rows, n_columns)) @ rng.normal(size=(n_columns, n_columns))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from curves import make
+from curves import curve, make
 from torch import nn
 
 from sklearn_ae import DenoisingAutoencoderTransformer
@@ -11,10 +11,7 @@ from sklearn_ae import DenoisingAutoencoderTransformer
 
 @pytest.fixture
 def X():
-    rng = np.random.default_rng(0)
-    t = rng.uniform(-1, 1, size=(120, 1))
-    X = np.hstack([t, t**2, np.sin(3 * t), 1 - t, t**3])
-    return X + 0.02 * rng.normal(size=X.shape)
+    return curve()
 
 
 every_init = pytest.mark.parametrize("init", ["pca", "random"])

@@ -6,26 +6,22 @@ import functools
 import numpy as np
 import pytest
 import torch
+from curves import curve, every_estimator
 from sklearn.decomposition import PCA
 from skorch.callbacks import EpochTimer, LoadInitState
 from torch import nn
 
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, _fitting
+from sklearn_ae import AutoencoderTransformer, _fitting
 from sklearn_ae._fitting.training import OPTIMIZERS
 from sklearn_ae.losses import LOSSES
 from sklearn_ae.modules import ACTIVATIONS, Gate
 
-ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoderTransformer]
-every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 every_init = pytest.mark.parametrize("init", ["pca", "random"])
 
 
 @pytest.fixture
 def X():
-    rng = np.random.default_rng(0)
-    t = rng.uniform(-1, 1, size=(120, 1))
-    X = np.hstack([t, t**2, np.sin(3 * t), 1 - t, t**3])
-    return X + 0.02 * rng.normal(size=X.shape)
+    return curve()
 
 
 def make(cls=AutoencoderTransformer, **params):

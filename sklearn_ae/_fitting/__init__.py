@@ -110,8 +110,8 @@ def fit_network(
     training: TrainingSpec,
     X: Any,
     seed: int,
-    previous: Previous | None = None,
-    listen: Callable[[Callable[[], Fit]], list[Callback]] = lambda now: [],
+    previous: Previous | None,
+    listen: Callable[[Callable[[], Fit]], list[Callback]],
 ) -> Fit:
     """Fit a network to rows.
 
@@ -125,7 +125,7 @@ def fit_network(
         Validated rows.
     seed : int
         Seeds the split, the weights, the order of the rows and the corruption.
-    previous : Previous or None, default=None
+    previous : Previous or None
         The fit to go on from (`warm_start`).
     listen : callable
         Given what returns the fit as it is now, returns callbacks that are to be told of the

@@ -33,7 +33,7 @@ CHOICE_PENALTY = 1e-5
 # Smaller ones fit a few rows of heavy tails, and miss the next such row by far more than PCA does.
 PENALTIES = 10.0 ** np.arange(-5, 1)
 # Rows whose means are near enough those of all.
-FEW_ROWS = 256
+ROWS_FOR_MEANS = 256
 
 
 def solve(
@@ -212,7 +212,7 @@ def solve_decoder(
 def _centred_moments(decoder, encode, rows, features, last=None):
     """Average the features, what the network misses, and their products about these means."""
     # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
-    few = rows.sample(FEW_ROWS)
+    few = rows.sample(ROWS_FOR_MEANS)
     mean, missed, *_ = _moments(decoder, encode, few, features, last, 0.0, 0.0)
     more, more_missed, gram, cross, square = _moments(
         decoder, encode, rows, features, last, mean, missed
