@@ -78,7 +78,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         type=_positive_int,
         metavar="N",
-        help=f"sizes of the code (default: {' '.join(map(str, DEFAULT_SIZES))})",
+        help="sizes of the code, smaller than rows and columns, as PCA's are (default: "
+        f"{' '.join(map(str, DEFAULT_SIZES))})",
     )
     parser.add_argument(
         "--no-scaling",
@@ -93,7 +94,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="share of the rows held out (default: %(default)s)",
     )
     parser.add_argument(
-        "--max-iter", type=_natural_int, metavar="N", help="epochs of training, at most"
+        "--max-iter",
+        type=_natural_int,
+        metavar="N",
+        help="epochs of training, at most (default: as many as the estimators', 100)",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)"
@@ -125,6 +129,8 @@ def _natural_int(text: str) -> int:
 
 def _positive_int(text: str) -> int:
     """Parse a size."""
+    if "," in text:
+        raise argparse.ArgumentTypeError(f"{text} must be one size; put spaces between several")
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} must be 1 or more")

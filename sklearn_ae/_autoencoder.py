@@ -24,7 +24,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     Parameters
     ----------
     n_components : int, default=2
-        Size of the code (the bottleneck). May exceed the number of features.
+        Size of the code (the bottleneck). May exceed the number of features; where the fitted model
+        is PCA, what is more than the directions of the data is zero.
     hidden_layer_sizes : array-like of int, int or "auto", default="auto"
         Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
         is allowed. With "conv" channels, each layer halving the image; with "attention" the size
@@ -39,8 +40,9 @@ class AutoencoderTransformer(BaseAutoencoder):
     encoder : {"dense", "conv", "attention"}, torch.nn.Module or callable, default="dense"
         The network that encodes. "conv" has strided convolutions over the image that a row holds;
         "attention" takes each cell, or each patch of the image, as a token. A module is copied in
-        `fit`; a callable ``(n_features, n_components) -> module`` makes one. With ``init="pca"`` it
-        is the correction to the linear path. It sees rows centred and scaled by one number.
+        `fit`, what is frozen stays so; a callable ``(n_features, n_components) -> module`` makes
+        one. With ``init="pca"`` it is the correction to the linear path. It sees rows centred and
+        scaled by one number.
     decoder : None, {"dense", "conv", "linear"}, torch.nn.Module or callable, default=None
         The network that decodes; a callable is given ``(n_components, n_features)``. None mirrors
         "dense" and "conv", is "linear" for "attention" with ``init="random"``, else "dense".
@@ -61,7 +63,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         What training minimizes. Huber's loss turns linear at 1.345 times the root mean square of
         what PCA leaves, or with ``init="random"`` of the centred rows. "binary_log_loss" is the
         cross-entropy of a logistic output, for rows in [0, 1]. A module ``(prediction, target) ->
-        scalar``, a mean over the rows, is given rows in the units of `X`.
+        scalar``, a mean over the rows, is given rows in the units of `X`, in float64.
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
         A callable ``params -> torch.optim.Optimizer`` sets its own rate and decay, as in
         ``functools.partial(torch.optim.RMSprop, lr=1e-4)``. One rate serves all weights: with
@@ -74,8 +76,9 @@ class AutoencoderTransformer(BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
     max_iter : int, default=100
-        Most epochs. 0 does not train: with ``init="pca"`` a dense decoder, neither tied nor of
-        probabilities, is solved in closed form; others stay as they were drawn or pretrained.
+        Most epochs; where `n_iter_` is as many, more may be better. 0 does not train: with
+        ``init="pca"`` a dense decoder, neither tied nor of probabilities, is solved in closed form;
+        others stay as they were drawn or pretrained.
     early_stopping : bool, default=True
         Whether to hold rows out, drawn at random, to choose by their error: when to stop, which
         weights to keep, and whether to fall back to PCA. Without, the training loss says when to
@@ -153,11 +156,13 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     Notes
     -----
-    With ``init="pca"``, ``encode(x) = W x + s * f(x)`` and ``decode(z) = V z + r * g(z)``: W and V
-    start at the principal components, f and g at zero. Before the first step the network is PCA
-    (Baldi and Hornik, 1989, show that a linear autoencoder can do no better). r is the root mean
-    square of PCA's residual, so that the last percent of variance is as easy to learn as the first.
-    Far outside the training rows f and g fade to zero, and the network is linear. What `encode`
+    With ``init="pca"``, ``e(x) = V (x - m) + c * f(x)`` and ``d(z) = m + V.T z + s * g(z)``: V and
+    its transpose start at the principal components, m at the mean, f and g at zero. Before the
+    first step the network is PCA (Baldi and Hornik, 1989, show that a linear autoencoder can do no
+    better). s is the root mean square of PCA's residual, so that the last percent of variance is as
+    easy to learn as the first; c is what moves codes by as much. Far outside the training rows f
+    and g fade to zero, and the network is linear. The codes are in the units of `X`, like PCA's;
+    unlike PCA's they need not be centred, uncorrelated or in the order of their variance. What `e`
     gives is where `transform` starts from: an encoder that has to serve all rows is not at its best
     on each of them (Cremer et al., 2018).
 

@@ -1,5 +1,6 @@
 """What both estimators do; each of them lists its own parameters."""
 
+import copy
 import functools
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from sklearn_ae._fitting.training.net import restored_net
 from sklearn_ae._inference import (
     apply,
     count_outputs,
+    farthest_from,
     in_user_units,
     squared_errors,
     sum_of_squares_about,
@@ -28,14 +30,12 @@ from sklearn_ae._parameters import (
     for_columns,
     read_parameters,
 )
-from sklearn_ae._persistence import pack, unpack
+from sklearn_ae._persistence import modules_given, pack, pack_parameters, unpack, unpack_parameters
 from sklearn_ae._rows import Scaling
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
 
 FLOATS = [np.float64, np.float32]
-# Of values that are multiples of the training data's, squares are numbers yet.
-FAR_OUT = 1e160
 DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
 
 
@@ -72,7 +72,7 @@ class BaseAutoencoder(
             If the rows or a parameter cannot be used. The estimator stays as it was.
         KeyboardInterrupt
             If the training is interrupted. The estimator is fitted with the best weights so far;
-            before the first epoch and after the last one it stays as it was.
+            before the training begins and after it has ended it stays as it was.
         """
         task = FitTask(self)
         before = self.__dict__.copy()
@@ -93,7 +93,8 @@ class BaseAutoencoder(
 
     def _fit(self, X: Any, y: Any, task: FitTask) -> Fit:
         """Check what is given, and fit; sets what is known before the fit."""
-        params = self.get_params(deep=False)
+        # A subclass may have a constructor of its own, with fewer of them.
+        params = {name: getattr(self, name) for name in self._parameter_constraints}
         network, training = read_parameters(params, type(self).__name__)
         X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=2)
         if sparse.issparse(X) and not X.has_canonical_format:
@@ -288,13 +289,11 @@ class BaseAutoencoder(
             ``explained_variance_ratio_``. The best value is 1; it can be negative.
         """
         X = self._check_rows(X)
-        # In units of the training data: squares of extreme values would leave float64. Those of
-        # rows that lie so far out that they do all the same are the only ones that count.
-        for unit in (self._scaling.scale, self._scaling.scale * FAR_OUT):
-            total = sum_of_squares_about(self._scaling.shift, X, unit)
-            error = float(self._squared_errors(X, unit).sum())
-            if np.isfinite(total + error):
-                break
+        # In units of the training data, or of rows that lie far out: squares of extreme values
+        # would leave float64.
+        unit = max(self._scaling.scale, farthest_from(self._scaling.shift, X))
+        total = sum_of_squares_about(self._scaling.shift, X, unit)
+        error = float(self._squared_errors(X, unit).sum())
         return 1 - error / total if total > 0 else float(error == 0)
 
     def _check_rows(self, X: Any) -> Any:
@@ -317,10 +316,15 @@ class BaseAutoencoder(
         return apply(module, X, n_outputs, self.device_)
 
     def __sklearn_clone__(self) -> "BaseAutoencoder":
-        """Return an unfitted copy; a callback that cannot be copied is shared, as in a fit."""
+        """Return an unfitted copy; a callback that cannot be copied is shared, as in a fit.
+
+        What encoder and decoder share, those of the copy share, too.
+        """
+        modules = modules_given(self.__dict__)
         without = object.__new__(type(self))  # not by way of what files hold
-        without.__dict__ |= self.__dict__ | {"callbacks": None}
+        without.__dict__ |= self.__dict__ | dict.fromkeys(["callbacks", *modules])
         cloned = super(BaseAutoencoder, without).__sklearn_clone__()
+        cloned.__dict__ |= copy.deepcopy(modules)
         cloned.callbacks = copy_callbacks(self.callbacks)
         return cloned
 
@@ -338,7 +342,7 @@ class BaseAutoencoder(
 
     def __getstate__(self) -> dict:
         """Return the state to pickle: numpy arrays in place of torch tensors, each weight once."""
-        state = super().__getstate__().copy()
+        state = pack_parameters(super().__getstate__())
         if "net_" in state:
             net = state.pop("net_")
             del state["module_"], state["_coder"]
@@ -357,7 +361,7 @@ class BaseAutoencoder(
             cannot be read.
         """
         saved = unpack(type(self), state, Scaling, nearest_device)
-        super().__setstate__(saved.attributes)
+        super().__setstate__(unpack_parameters(saved.attributes))
         if saved.network is not None:
             self._scaling = saved.scaling
             n_columns = self.n_features_in_

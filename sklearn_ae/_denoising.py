@@ -30,7 +30,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     Parameters
     ----------
     n_components : int, default=2
-        Size of the code (the bottleneck). May exceed the number of features.
+        Size of the code (the bottleneck). May exceed the number of features, with
+        ``init="random"``: where PCA leaves nothing the fitted model is PCA, and removes no noise.
     hidden_layer_sizes : array-like of int, int or "auto", default="auto"
         Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
         is allowed. With "conv" channels, each layer halving the image; with "attention" the size
@@ -98,8 +99,9 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
     max_iter : int, default=100
-        Most epochs. 0 does not train: with ``init="pca"`` a dense decoder, neither tied nor of
-        probabilities, is solved in closed form; others stay as they were drawn or pretrained.
+        Most epochs; where `n_iter_` is as many, more may be better. 0 does not train: with
+        ``init="pca"`` a dense decoder, neither tied nor of probabilities, is solved in closed form;
+        others stay as they were drawn or pretrained.
     early_stopping : bool, default=True
         Whether to hold rows out, drawn at random, to choose by their error: when to stop, which
         weights to keep, and whether to fall back to PCA. Without, the training loss says when to

@@ -83,7 +83,7 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
     result = np.empty((X.shape[0], n_outputs), dtype=X.dtype)
     with torch.inference_mode():
         for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
-            # torch takes neither read-only arrays nor foreign byte orders.
+            # torch takes no read-only arrays.
             rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
             result[start:stop] = module(torch.from_numpy(rows).to(device)).cpu().numpy()
     return result
@@ -97,6 +97,12 @@ def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> np.
         missed = (rows.astype(np.float64) - apply(module, rows, X.shape[1], device)) / unit
         errors[start:stop] = np.einsum("ij,ij->i", missed, missed)
     return errors
+
+
+def farthest_from(shift: np.ndarray, X: Any) -> float:
+    """Return the largest distance of a cell to that of a point."""
+    blocks = (dense(X[start:stop]) for start, stop in row_blocks(*X.shape))
+    return float(max(np.abs(rows - shift).max() for rows in blocks))
 
 
 def sum_of_squares_about(shift: np.ndarray, X: Any, unit: float) -> float:

@@ -180,7 +180,7 @@ def _image_shape(value: Any, kinds: tuple) -> tuple[int, int, int] | None:
                 "for convolutions."
             )
         return None
-    shape = tuple(value)
+    shape = tuple(value) if np.ndim(value) else (value,)
     known = [n for n in shape if n != -1]
     valid = all(isinstance(n, Integral) and int(n) > 0 for n in known)
     if not (valid and len(shape) == 3 and len(known) >= 2):
@@ -249,8 +249,8 @@ def _pretraining(params: dict[str, Any]) -> Any:
         wanted = ", ".join(f"{k}={v!r}" for k, v in wrong.items())
         got = ", ".join(f"{k}={params[k]!r}" for k in wrong)
         raise ValueError(
-            f"pretraining={value!r} needs {wanted}, a network that its layers can be unrolled "
-            f"into; got {got}."
+            f"pretraining={value!r} needs {wanted}, as its layers become those of the network; got "
+            f"{got}."
         )
     return method
 
@@ -263,6 +263,7 @@ def check_callbacks(callbacks: list | None) -> None:
     ValueError
         If one is not, or has a name that is taken.
     """
+    names = {*RESERVED}
     for callback in callbacks or []:
         named = isinstance(callback, tuple) and len(callback) == 2
         found = callback[1] if named else callback
@@ -273,11 +274,13 @@ def check_callbacks(callbacks: list | None) -> None:
                 f"callbacks={callbacks!r} must contain instances or classes of "
                 f"skorch.callbacks.Callback, or pairs (name, callback); got {callback!r}."
             )
-        if named and callback[0] in RESERVED:
+        if named and (not isinstance(callback[0], str) or callback[0] in names):
             raise ValueError(
-                f"callbacks={callbacks!r} gives a callback the name {callback[0]!r}, which another "
-                "has already. Give it another name, or none."
+                f"callbacks={callbacks!r} gives a callback the name {callback[0]!r}, which is no "
+                "string, or that of another. Give it another name, or none."
             )
+        if named:
+            names.add(callback[0])
 
 
 def copy_callbacks(callbacks: Any) -> Any:

@@ -108,6 +108,8 @@ class BinaryLogLoss(CellLoss):
 class OriginalUnits(nn.Module):
     """A user's loss, which expects rows as they were given to ``fit``.
 
+    They are given in float64: columns may lie far from zero.
+
     Parameters
     ----------
     loss : nn.Module
@@ -128,7 +130,9 @@ class OriginalUnits(nn.Module):
 
     def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compare two tensors of the same shape, given in scaled units."""
-        return self.loss(prediction * self.scale + self.shift, target * self.scale + self.shift)
+        return self.loss(
+            *(rows.double() * self.scale + self.shift for rows in (prediction, target))
+        )
 
 
 # Those in units of PCA's residual.

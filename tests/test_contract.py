@@ -110,13 +110,22 @@ def test_score_of_pca_itself():
     assert estimator.score(X, y=LABELS) == estimator.score(X)
 
 
-@pytest.mark.parametrize("factor", [1e150, 1e200, 1e300])
-def test_score_of_rows_that_lie_very_far_out(factor):
+@pytest.mark.parametrize("unit", [1e-150, 1.0, 1e145])
+@pytest.mark.parametrize("factor", [1e50, 1e155])
+def test_score_of_rows_that_lie_very_far_out(factor, unit):
     """Their squares would leave float64. There the network is linear, as PCA is."""
-    estimator = AutoencoderTransformer(2, **SMALL).fit(IRIS.data)
-    far, farther = (estimator.score(IRIS.data * f) for f in (1e100, factor))
+    estimator = AutoencoderTransformer(2, **SMALL).fit(IRIS.data * unit)
+    far, farther = (estimator.score(IRIS.data * unit * f) for f in (1e20, factor))
     assert 0 < far < 1
     assert farther == pytest.approx(far, rel=1e-9)
+
+
+def test_a_subclass_with_a_constructor_of_its_own():
+    class Mine(AutoencoderTransformer):
+        def __init__(self, n_components=2):
+            super().__init__(n_components, **SMALL)
+
+    assert clone(Mine(1)).fit(X).transform(X).shape == (150, 1)
 
 
 def test_column_transformer():

@@ -2,11 +2,13 @@
 
 import copy
 import functools
+import threading
 
 import numpy as np
 import pytest
 import torch
 from curves import curve, every_estimator
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from skorch.callbacks import EpochTimer, LoadInitState
 from torch import nn
@@ -86,11 +88,13 @@ def test_frozen_layers_stay_as_they_are(X):
     assert not torch.equal(trained[-1].weight.double(), module[-1].weight)
 
 
-def test_weights_that_encoder_and_decoder_share_are_one(X):
+@pytest.mark.parametrize("through", [lambda model: model, clone, copy.deepcopy])
+def test_weights_that_encoder_and_decoder_share_are_one(through, X):
     layer = nn.Linear(5, 5)
     encoder, decoder = nn.Sequential(layer, nn.Linear(5, 1)), nn.Sequential(nn.Linear(1, 5), layer)
     before = layer.weight.clone()
-    network = make(encoder=encoder, decoder=decoder, init="random").fit(X).net_.module_
+    model = through(make(encoder=encoder, decoder=decoder, init="random"))
+    network = model.fit(X).net_.module_
     assert network.encoder.module[0].weight is network.decoder.module[1].weight
     assert not torch.equal(network.encoder.module[0].weight, before)
     assert torch.equal(layer.weight, before)
@@ -126,6 +130,46 @@ def test_factories_that_make_no_module(name, X):
         make(**{name: lambda n_in, n_out: 1 / 0}).fit(X)
 
 
+class Detached(nn.Module):
+    """A loss without a gradient."""
+
+    def forward(self, prediction, target):
+        return (prediction - target).square().mean().detach()
+
+
+class Fails(nn.Module):
+    """A loss for predictions below 1."""
+
+    def forward(self, prediction, target):
+        assert (prediction < 1).all()
+        return (prediction - target).square().mean()
+
+
+class Locked(nn.Linear):
+    """Cannot be copied."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.lock = threading.Lock()
+
+
+def for_matrices(groups):
+    """Make an optimizer that knows no vectors."""
+    if any(p.ndim != 2 for group in groups for p in group["params"]):
+        raise ValueError("2D parameters alone")
+    return torch.optim.SGD(groups, lr=0.1)
+
+
+class Pair(nn.Linear):
+    """Returns two things."""
+
+    def __init__(self):
+        super().__init__(5, 1)
+
+    def forward(self, x):
+        return super().forward(x), x
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 def test_scripted_modules(X):
     """Their copies cannot be trained."""
@@ -139,9 +183,20 @@ def test_scripted_modules(X):
     [
         {"activation": lambda: 3},
         {"activation": nn.GLU},
+        {"activation": nn.ReLU()},
+        {"activation": torch.relu},
         {"activation": lambda: 1 / 0},
         {"optimizer": lambda params: 1 / 0},
         {"optimizer": lambda params: None},
+        {"optimizer": for_matrices},
+        {"loss": nn.BCELoss()},
+        {"loss": Detached()},
+        {"loss": Fails()},
+        {"encoder": Locked(5, 1)},
+        {"encoder": Pair()},
+        {"image_shape": np.array(5)},
+        {"callbacks": [(3, EpochTimer())]},
+        {"callbacks": [("a", EpochTimer()), ("a", EpochTimer())]},
         {"callbacks": [LoadInitState]},
         {"callbacks": [("keep_best", EpochTimer())]},
         {"callbacks": [("print_log", EpochTimer())]},
@@ -252,6 +307,16 @@ def test_training_counts_with_a_loss_below_zero(early_stopping, X):
     assert model.best_loss_ < 0
 
 
+@every_init
+@pytest.mark.parametrize("move", [lambda X: X + 1.7e9, lambda X: X * 1e5])
+def test_users_loss_where_float32_would_lose_the_rows(move, init, X):
+    """Columns of times, say: what is learned is what is learned of the same rows at home."""
+    home, away = (make(loss=nn.MSELoss(), init=init).fit(rows) for rows in (X, move(X)))
+    assert away.score_ == pytest.approx(home.score_, abs=0.02)
+    assert away.score_ > 0.5
+    assert away.best_loss_ > 0
+
+
 def test_users_loss_sees_the_rows_as_they_were_given(X):
     seen = []
 
@@ -356,6 +421,28 @@ def test_all_parameters_are_trained(X):
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, nn.PReLU, nn.LeakyReLU])
 def test_activations(activation, init, X):
     check(make(activation=activation, init=init), X)
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [
+        lambda: nn.PReLU(16),
+        lambda: nn.Sequential(nn.BatchNorm1d(16), nn.ReLU()),
+        lambda: nn.Sequential(nn.LayerNorm(16), nn.GELU()),
+    ],
+    ids=["PReLU", "BatchNorm1d", "LayerNorm"],
+)
+def test_activations_of_a_width(activation, X):
+    check(make(activation=activation, hidden_layer_sizes=(16, 16)), X)
+
+
+def test_activations_of_images(X):
+    images = np.hstack([X, X[:, :1]])
+    activation = lambda: nn.Sequential(nn.BatchNorm2d(8), nn.ReLU())  # noqa: E731
+    model = make(
+        encoder="conv", image_shape=(1, 2, 3), hidden_layer_sizes=(8,), activation=activation
+    )
+    check(model, images)
 
 
 @pytest.mark.parametrize("hidden", [(), 7, (7,), [8, 4], np.array([8, 4]), (3, 3, 3)])

@@ -161,9 +161,9 @@ def _fit(
     may_fall_back = spec.at_pca and spec.code_layer is None
     linear = build_pca(spec, start.pca, rows.scaling).to(device)
     if rows.held_out is not None:
-        theirs = measure_errors(linear, rows.held_out, net.criterion_)
+        pca_errors = measure_errors(linear, rows.held_out, net.criterion_)
         total = mean_square(rows.held_out)
-        fit.pca_loss, fit.pca_score = theirs.loss, explained(theirs.square, total)
+        fit.pca_loss, fit.pca_score = pca_errors.loss, explained(pca_errors.square, total)
     if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
         return _fall_back(fit, spec, training, rows, seed, "leaves only rounding errors")
 
@@ -183,7 +183,7 @@ def _fit(
         return fit
     trained = net.mean_loss(rows.train.rows.sample(MANY_ROWS), linear)
     sizes = spec.n_components, len(rows.train.rows), len(rows.held_out)
-    if beats_pca(errors, theirs, trained, *sizes):
+    if beats_pca(errors, pca_errors, trained, *sizes):
         return fit
     return _fall_back(fit, spec, training, rows, seed, "was not beaten on the held-out rows")
 
@@ -196,7 +196,8 @@ def _find_start(spec, training, X, seed, device, previous):
     fraction, drawn = training.validation_fraction, previous.seed if previous else seed
     chosen = draw_rows(X.shape[0], fraction, drawn)
     rows = split_rows(X, sums, scaling, chosen, device, hold_out=fraction is not None)
-    rows, pca = train_on_lone_rows(rows, spec.n_components, seed)
+    pca = principal_components(rows.train, spec.n_components, seed)
+    rows, pca = train_on_lone_rows(rows, pca, seed)
     return rows, find_start(rows, pca)
 
 

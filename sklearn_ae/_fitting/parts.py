@@ -9,6 +9,7 @@ from torch import nn
 
 from sklearn_ae._specs import NetworkSpec
 from sklearn_ae.modules import (
+    ACTIVATIONS,
     AttentionEncoder,
     Gate,
     Isolated,
@@ -61,8 +62,7 @@ def make_parts(spec: NetworkSpec, n_columns: int, generator: torch.Generator) ->
         image is too small.
     """
     k = spec.n_components
-    if spec.hidden_layer_sizes != ():
-        _check_activation(spec.activation)
+    _check_activation(spec.activation)
     # What a user's encoder and decoder share is to be shared by their copies.
     copies: dict = {}
     # Transposes share their zeros: of those that are tied, a gate is what starts at zero.
@@ -75,6 +75,8 @@ def make_parts(spec: NetworkSpec, n_columns: int, generator: torch.Generator) ->
             encoder, decoder = Gate(encoder, k), Gate(decoder, n_columns)
     elif not (spec.at_pca and spec.decoder == "linear"):
         decoder = _make("decoder", spec, k, n_columns, generator, zero, copies)
+    if spec.activation not in ACTIVATIONS.values():
+        _try_activation(spec.activation, encoder, n_columns)
     head = dense(k, (), n_columns, nn.Identity, generator) if spec.head else None
     trained = [part for part in (encoder, decoder, head) if part is not None]
     weights = [weight for part in trained for weight in part.parameters()]
@@ -91,7 +93,10 @@ def _make(name, spec, n_inputs, n_outputs, generator, zero, copies):
     kind = getattr(spec, name)
     if not isinstance(kind, str):
         module = kind if isinstance(kind, nn.Module) else _called(name, kind, n_inputs, n_outputs)
-        module = copy.deepcopy(module, copies)
+        try:
+            module = copy.deepcopy(module, copies)
+        except Exception as error:
+            raise ValueError(f"{name}={kind!r} cannot be copied: {error}") from error
         if not all(weight.is_leaf for weight in module.parameters()):
             raise ValueError(
                 f"{name}={kind!r} has weights that cannot be trained once they are copied, as of a "
@@ -137,25 +142,40 @@ def _called(name, function, n_inputs, n_outputs):
 
 
 def _check_activation(activation):
-    """Try what follows a hidden layer."""
-    wanted = f"activation={activation!r} must return a torch.nn.Module that keeps a tensor's shape"
+    """Check that what follows a hidden layer is a module, of which each layer has its own."""
+    wanted = f"activation={activation!r} must return a torch.nn.Module"
+    if isinstance(activation, nn.Module):
+        kind = type(activation).__name__
+        raise ValueError(f"{wanted}, and is one itself. Give its class: activation={kind}.")
     try:
         module = activation()
-        shape = module(torch.zeros(2, 8, device="cpu", dtype=torch.float32)).shape
     except Exception as error:
         raise ValueError(f"{wanted}; it failed: {error}") from error
-    if not (isinstance(module, nn.Module) and shape == (2, 8)):
-        raise ValueError(f"{wanted}; got {type(module).__name__}, from (2, 8) to {tuple(shape)}.")
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{wanted}, got {type(module).__name__}.")
+
+
+def _try_activation(activation, encoder, n_columns):
+    """Run two rows through an encoder that has it, before any training."""
+    try:
+        with torch.no_grad():
+            encoder.eval()(torch.zeros(2, n_columns, device="cpu", dtype=torch.float32))
+    except Exception as error:
+        raise ValueError(
+            f"activation={activation!r} must keep the shape of a hidden layer's output; it failed "
+            f"in the encoder: {error}"
+        ) from error
 
 
 def _check_shape(name, module, n_inputs, n_outputs, descended):
     """Run two rows through a user's module before any training."""
     module.eval()
-    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    weights = (p.dtype for p in module.parameters() if p.is_floating_point())
+    dtype = next(weights, torch.float32)
     rows = torch.zeros(2, n_inputs, device="cpu", dtype=dtype)
     try:
         with torch.no_grad():
-            found = tuple(module(rows.clone()).shape)
+            found = module(rows.clone())
             if descended:
                 torch.func.vjp(Isolated(module), rows)
     except Exception as error:
@@ -163,8 +183,9 @@ def _check_shape(name, module, n_inputs, n_outputs, descended):
             f"{name} must map rows of shape (n, {n_inputs}) to (n, {n_outputs}); "
             f"it failed on rows of shape (2, {n_inputs}) and of {dtype}: {error}"
         ) from error
-    if found != (2, n_outputs):
+    if not isinstance(found, torch.Tensor) or found.shape != (2, n_outputs):
+        got = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
         raise ValueError(
             f"{name} must map rows of shape (n, {n_inputs}) to (n, {n_outputs}); "
-            f"it maps (2, {n_inputs}) to {found}."
+            f"it maps (2, {n_inputs}) to {got}."
         )

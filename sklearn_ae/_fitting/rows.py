@@ -53,11 +53,11 @@ class FitRows:
     all, train : SummedRows
         All rows, and those that train.
     choosing : Rows
-        Those that choose the closed form; they come last.
+        A tenth of the rows or so, by which the closed form is chosen; they come last.
     others : Rows
         All others.
     held_out : Rows or None
-        Those that choose, where they do not train as well.
+        `choosing`, where these rows do not train; None where they do (without `early_stopping`).
     """
 
     scaling: Scaling

@@ -231,9 +231,9 @@ def _of_blocks(rows, mean, n, seed):
 
 
 def train_on_lone_rows(
-    rows: FitRows, n_components: int, seed: int
+    rows: FitRows, pca: PrincipalComponents, seed: int
 ) -> tuple[FitRows, PrincipalComponents]:
-    """Return PCA of the training rows, to which held-out rows without their like have been given.
+    """Give the training rows those held-out ones that have no like; return also PCA of all these.
 
     A direction that lives in one row is lost where that row is held out, to PCA of the others and
     to the network that starts there; and what held-out rows say of it then has no bearing on new
@@ -244,12 +244,12 @@ def train_on_lone_rows(
     ----------
     rows : FitRows
         The rows.
-    n_components : int
-        Size of the codes.
+    pca : PrincipalComponents
+        Of the training rows.
     seed : int
         For the randomized solver.
     """
-    pca = principal_components(rows.train, n_components, seed)
+    n_components = len(pca.components)
     if rows.held_out is None:
         return rows, pca
     missed = _missed(pca, rows.held_out)

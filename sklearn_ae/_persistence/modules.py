@@ -56,7 +56,11 @@ def freeze(module: nn.Module) -> Frozen:
     foreign = [part for part in module.modules() if not _is_plain_module(part)]
     kept = {id(part) for top in foreign for part in top.modules()}
     writer = _Writer(numbers, kept)
-    text = to_text(writer.describe(module))
+    described = writer.describe(module)
+    still = [numbers[id(p)] for p in module.parameters() if not p.requires_grad]
+    if still:
+        described["frozen"] = still
+    text = to_text(described)
     # Together: what they share stays shared. Copying finds numbers where it looks for tensors.
     memo: dict[int, Any] = dict(numbers)
     return text, arrays, copy.deepcopy(writer.objects, memo)
@@ -74,8 +78,9 @@ def thaw(frozen: Frozen, device: torch.device) -> nn.Module:
     with torch.inference_mode(False):
         tensors = [_tensor(array, device) for array in arrays]
         try:
-            reader = _Reader(tensors, _check_objects(objects))
-            return reader.build(from_text(text)).eval()
+            described = from_text(text)
+            reader = _Reader(tensors, _check_objects(objects), described.pop("frozen", []))
+            return reader.build(described).eval()
         except RefusedError:
             raise
         # Whatever a damaged description leads to.
@@ -197,11 +202,14 @@ class _Reader:
         What the numbers stand for.
     objects : list of nn.Module
         Modules of the user, with numbers in place of tensors.
+    frozen : list of int
+        Numbers of the parameters that are not trained.
     """
 
-    def __init__(self, tensors: list[torch.Tensor], objects: list[nn.Module]):
+    def __init__(self, tensors: list[torch.Tensor], objects: list[nn.Module], frozen: list[int]):
         self.tensors = tensors
         self.objects = objects
+        self.frozen = frozen
         self.parameters: dict[int, nn.Parameter] = {}
         # None as long as its parts are made: nothing is a part of itself.
         self.seen: list[tuple[nn.Module, int] | None] = []
@@ -252,7 +260,8 @@ class _Reader:
     def _parameter(self, index: Any) -> nn.Parameter:
         number = _number(index)
         if number not in self.parameters:
-            self.parameters[number] = nn.Parameter(self.tensors[number])
+            trained = number not in self.frozen
+            self.parameters[number] = nn.Parameter(self.tensors[number], requires_grad=trained)
         return self.parameters[number]
 
     def _fill(self, module: Any) -> None:

@@ -58,7 +58,7 @@ def test_three_passes_at_most(read, max_iter, kept, monkeypatch):
     assert before["gone through"] <= passes
     assert before["scaled"] <= n_train + 5 * n_held_out
     if max_iter == 0:
-        n_some = closed_form.FEW_ROWS + closed_form.ROWS_TO_CHOOSE
+        n_some = closed_form.ROWS_FOR_MEANS + closed_form.ROWS_TO_CHOOSE
         # The closed form solves on training rows, and what is chosen is measured on both.
         assert read["gone through"] <= passes + 2 * n_train + 9 * n_held_out + n_some
         assert read["summed"] == before["summed"]

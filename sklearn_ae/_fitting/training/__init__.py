@@ -50,8 +50,9 @@ def check_training(spec: TrainingSpec, n_columns: int) -> None:
     if spec.noise is not None:
         check_corruption(spec.noise, n_columns)
     if not isinstance(spec.optimizer, str):
-        weight = nn.Parameter(torch.zeros(2, 2, device="cpu", dtype=torch.float32))
-        make_optimizer([{"params": [weight]}], 1.0, kind=spec.optimizer, weight_decay=0.0)
+        layer = nn.Linear(2, 2, device="cpu", dtype=torch.float32)
+        some = [{"params": list(layer.parameters())}]
+        make_optimizer(some, 1.0, kind=spec.optimizer, weight_decay=0.0)
 
 
 def make_optimizer(

@@ -4,7 +4,6 @@ import copy
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -22,20 +21,28 @@ def check_loss(value: Any, n_columns: int) -> None:
     """
     if isinstance(value, str):
         return
-    criterion = copy.deepcopy(value).cpu()
-    rows = torch.zeros(2, n_columns, device="cpu", dtype=torch.float32)
     wanted = f"loss={value!r} must return a scalar tensor for (prediction, target)"
+    rows = torch.zeros(2, n_columns, device="cpu", dtype=torch.float64)
     try:
-        with torch.no_grad():
-            found = criterion(rows, rows.clone())
+        criterion = copy.deepcopy(value).cpu().double()
+        found = [
+            criterion((r + difference).requires_grad_(), r)
+            for r in (rows, rows.tile(2, 1))
+            for difference in (0, 1, -1)
+        ]
     except Exception as error:
-        raise ValueError(f"{wanted}; it failed on {tuple(rows.shape)}: {error}") from error
-    if not isinstance(found, torch.Tensor) or found.ndim:
-        shape = f"shape {tuple(found.shape)}" if hasattr(found, "shape") else type(found).__name__
-        raise ValueError(f"{wanted}; it returned {shape}.")
+        raise ValueError(
+            f"{wanted}, both any real numbers; it failed on {tuple(rows.shape)}: {error} (For "
+            "probabilities there is loss='binary_log_loss'.)"
+        ) from error
+    for loss in found:
+        if not isinstance(loss, torch.Tensor) or loss.ndim:
+            shape = f"shape {tuple(loss.shape)}" if hasattr(loss, "shape") else type(loss).__name__
+            raise ValueError(f"{wanted}; it returned {shape}.")
+    if not found[1].requires_grad:
+        raise ValueError(f"{wanted} that has a gradient; what it returned has none.")
     # Losses of batches and of groups of rows of different sizes are compared. A sum doubles.
-    with torch.no_grad():
-        once, twice = (float(criterion(r + 1, r)) for r in (rows, rows.tile(2, 1)))
+    _, once, _, _, twice, _ = (float(loss.detach()) for loss in found)
     if math.isfinite(once) and not math.isclose(once, twice, rel_tol=0.3, abs_tol=1e-6):
         raise ValueError(
             f"loss={value!r} must be a mean over the rows, but it gives {once:.6g} for two rows "
@@ -74,7 +81,7 @@ def make_loss(value: Any, unit: float, scaling: Scaling) -> nn.Module:
     """
     if isinstance(value, str) and value in LOSSES:
         return LOSSES[value](unit)
-    shift = torch.from_numpy(scaling.shift.astype(np.float32))
+    shift = torch.tensor(scaling.shift)
     if isinstance(value, str):
-        return BinaryLogLoss(shift, scaling.scale)
-    return OriginalUnits(copy.deepcopy(value), shift, scaling.scale)
+        return BinaryLogLoss(shift.float(), scaling.scale)
+    return OriginalUnits(copy.deepcopy(value).double(), shift, scaling.scale)

@@ -39,9 +39,10 @@ class Press(Callback):
             signal.raise_signal(signal.SIGINT)
 
 def make(epoch=None, at="step", **params):
-    callbacks = None if epoch is None else [Press(epoch, at)]
     defaults = dict(hidden_layer_sizes=(8,), max_iter=100, n_iter_no_change=100, random_state=0)
-    return AutoencoderTransformer(1, init="random", callbacks=callbacks, **defaults | params)
+    if epoch is not None:
+        defaults["callbacks"] = [Press(epoch, at)]
+    return AutoencoderTransformer(1, init="random", **defaults | params)
 
 found = {}
 def stopped(fit, *args):
@@ -87,17 +88,20 @@ search = GridSearchCV(
 found["stopped"] = stopped(search.fit, X)
 found["one fit"] = len(fits) == 1
 """,
-    "before the training": """
+    "as the training begins": """
 class Start(Callback):
     def on_train_begin(self, net, **kwargs):
         signal.raise_signal(signal.SIGINT)
-cut = make().set_params(callbacks=None).fit(X)
+cut = make(callbacks=[Start()])
+found["stopped"] = stopped(cut.fit, X)
+found["the start is kept"] = cut.best_iter_ == 0 and cut.loss_curve_ == []
+""",
+    "before the training": """
+cut = make().fit(X)
 codes = cut.transform(X)
 import sklearn_ae._fitting as fitting
-of = fitting.find_start, fitting.sum_up_for
 def interrupted(*args):
     signal.raise_signal(signal.SIGINT)
-    return of[1](*args)
 fitting.sum_up_for = interrupted
 found["stopped"] = stopped(cut.fit, X[:50])
 found["as it was"] = bool((cut.transform(X) == codes).all())
