@@ -55,6 +55,9 @@ class AutoencoderTransformer(BaseAutoencoder):
             default=None
         Pretrains a dense network layer by layer, as restricted Boltzmann machines
         (``activation="logistic"``) or as denoising autoencoders; needs ``init="random"``.
+    whiten : bool, default=False
+        Whether each number of the code is scaled to mean 0 and variance 1 over the training rows,
+        of many over some; `inverse_transform` undoes it.
     code_layer : int or None, default=None
         Hidden layer, counted from 0 through encoder and decoder, whose activations `transform`
         returns in place of the code. The network is then kept even where PCA is not beaten.
@@ -114,6 +117,14 @@ class AutoencoderTransformer(BaseAutoencoder):
         Their names, where `X` had names that are all strings.
     n_components_ : int
         Size of the code.
+    mean_ : ndarray of shape (n_features,)
+        Mean of the rows of `fit`.
+    n_samples_ : int
+        Their number.
+    components_ : ndarray of shape (n_components, n_features)
+        What each number of the code changes: the mean change of a reconstruction with it, over the
+        codes of held-out rows, before any whitening; PCA's own where `is_pca_`. It is local: a
+        curved code changes other rows otherwise.
     n_iter_ : int
         Epochs trained; 1 where there was nothing to train but the closed form to solve.
     best_iter_ : int
@@ -204,6 +215,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         image_shape: ArrayLike | None = None,
         tied_weights: bool = False,
         pretraining: str | RBMPretraining | StackedDenoisingPretraining | None = None,
+        whiten: bool = False,
         code_layer: int | None = None,
         loss: str | nn.Module = "squared_error",
         optimizer: str | Callable = "adam",
@@ -231,6 +243,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.image_shape = image_shape
         self.tied_weights = tied_weights
         self.pretraining = pretraining
+        self.whiten = whiten
         self.code_layer = code_layer
         self.loss = loss
         self.optimizer = optimizer

@@ -7,22 +7,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
 from sklearn_ae._device import nearest_device, own_settings
+from sklearn_ae._fitted import FLOATS, FittedMixin
 from sklearn_ae._fitting import Fit, Previous, fit_network
 from sklearn_ae._fitting.training.net import restored_net
-from sklearn_ae._inference import (
-    apply,
-    count_outputs,
-    farthest_from,
-    in_user_units,
-    squared_errors,
-    sum_of_squares_about,
-)
+from sklearn_ae._inference import count_outputs, in_user_units
 from sklearn_ae._parameters import (
     CONSTRAINTS,
     copy_callbacks,
@@ -35,14 +28,11 @@ from sklearn_ae._rows import Scaling
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
 
-FLOATS = [np.float64, np.float32]
 DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
 
 
-class BaseAutoencoder(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
-    """Fit, transform and back. It has no constructor: each estimator lists its parameters."""
+class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
+    """How both are fitted. It has no constructor: each estimator lists its parameters."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
     # Where scikit-learn's HTML representation links to.
@@ -144,6 +134,8 @@ class BaseAutoencoder(
         self.net_, self._scaling = fit.net, fit.scaling
         self.n_components_, self._code_layer = int(self.n_components), self.code_layer
         self._n_steps = 0 if fit.is_pca else self.transform_max_iter
+        self._some_codes, self._whitening = fit.codes, fit.whitening
+        self.mean_, self.n_samples_ = fit.mean, fit.n_rows
         self._wrap()
         history = fit.net.history
         # scikit-learn counts a closed form as one iteration.
@@ -161,159 +153,12 @@ class BaseAutoencoder(
         self.device_ = str(self.net_.device)
         with own_settings(torch.device(self.device_)):
             self.module_, self._coder = in_user_units(
-                self.net_.module_, self._scaling, self._n_steps, self._code_layer
+                self.net_.module_, self._scaling, self._n_steps, self._code_layer, self._whitening
             )
         self._n_features_out = self.n_components_
         if self._code_layer is not None:
             device = torch.device(self.device_)
             self._n_features_out = count_outputs(self._coder, len(self._scaling.shift), device)
-
-    def transform(self, X: Any) -> Any:
-        """Encode rows.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components)
-            Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
-            shape (n_samples, size of the layer).
-        """
-        return self._transform(self._check_rows(X))
-
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Decode codes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Codes, as `transform` gives them.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            The rows that the codes stand for.
-
-        Raises
-        ------
-        ValueError
-            If the codes have a wrong width, or are those of a hidden layer (`code_layer`).
-        """
-        check_is_fitted(self)
-        if self._code_layer is not None:
-            raise ValueError(
-                f"code_layer={self._code_layer!r} makes transform return the activations of a "
-                "hidden layer, which inverse_transform cannot decode. Fit with code_layer=None, "
-                "or use reconstruct."
-            )
-        X = check_array(X, dtype=FLOATS)
-        if X.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X has {X.shape[1]} columns, but {type(self).__name__} is expecting codes of "
-                f"{self.n_components_} components."
-            )
-        return self._decode(X)
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the codes.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Not used.
-
-        Returns
-        -------
-        names : ndarray of str
-            The lower-case name of the class and a number; with `code_layer`, the layer between.
-        """
-        names = super().get_feature_names_out(input_features)
-        if self._code_layer is None:
-            return names
-        prefix = type(self).__name__.lower()
-        return np.asarray(
-            [f"{prefix}_layer{self._code_layer}_{i}" for i in range(len(names))], dtype=object
-        )
-
-    def reconstruct(self, X: Any) -> np.ndarray:
-        """Rebuild rows from their codes.
-
-        It is ``inverse_transform(transform(X))``, and the same with `code_layer`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        X_hat : ndarray of shape (n_samples, n_features)
-            What the codes keep of them.
-        """
-        return self._reconstruct(self._check_rows(X))
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return how well each row is rebuilt: an anomaly score.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        score : ndarray of shape (n_samples,)
-            Minus the squared Euclidean distance between the row and its reconstruction, in squared
-            units of `X`. Lower is more unusual.
-        """
-        return -self._squared_errors(self._check_rows(X), 1.0)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the share of variance explained, which compares with PCA's.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        Returns
-        -------
-        score : float
-            ``1 - SSE / SST``: the sums over all rows of the squared distance to the reconstruction
-            and to the mean of the training rows. For PCA on its training rows it is the sum of
-            ``explained_variance_ratio_``. The best value is 1; it can be negative.
-        """
-        X = self._check_rows(X)
-        # In units of the training data, or of rows that lie far out: squares of extreme values
-        # would leave float64.
-        unit = max(self._scaling.scale, farthest_from(self._scaling.shift, X))
-        total = sum_of_squares_about(self._scaling.shift, X, unit)
-        error = float(self._squared_errors(X, unit).sum())
-        return 1 - error / total if total > 0 else float(error == 0)
-
-    def _check_rows(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-
-    def _transform(self, X: Any) -> np.ndarray:
-        return self._apply(self._coder, X, self._n_features_out)
-
-    def _decode(self, Z: np.ndarray) -> np.ndarray:
-        return self._apply(self.module_.decoder, Z, self.n_features_in_)
-
-    def _reconstruct(self, X: Any) -> np.ndarray:
-        return self._apply(self.module_, X, self.n_features_in_)
-
-    def _squared_errors(self, X: Any, unit: float) -> np.ndarray:
-        return squared_errors(self.module_, X, unit, self.device_)
-
-    def _apply(self, module: nn.Module, X: Any, n_outputs: int) -> np.ndarray:
-        return apply(module, X, n_outputs, self.device_)
 
     def __sklearn_clone__(self) -> "BaseAutoencoder":
         """Return an unfitted copy; a callback that cannot be copied is shared, as in a fit.

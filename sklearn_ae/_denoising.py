@@ -60,6 +60,9 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             default=None
         Pretrains a dense network layer by layer, as restricted Boltzmann machines
         (``activation="logistic"``) or as denoising autoencoders; needs ``init="random"``.
+    whiten : bool, default=False
+        Whether each number of the code is scaled to mean 0 and variance 1 over the training rows,
+        of many over some; `inverse_transform` undoes it.
     code_layer : int or None, default=None
         Hidden layer, counted from 0 through encoder and decoder, whose activations `transform`
         returns in place of the code. The network is then kept even where PCA is not beaten.
@@ -138,6 +141,14 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Their names, where `X` had names that are all strings.
     n_components_ : int
         Size of the code.
+    mean_ : ndarray of shape (n_features,)
+        Mean of the rows of `fit`.
+    n_samples_ : int
+        Their number.
+    components_ : ndarray of shape (n_components, n_features)
+        What each number of the code changes: the mean change of a reconstruction with it, over the
+        codes of held-out rows, before any whitening; PCA's own where `is_pca_`. It is local: a
+        curved code changes other rows otherwise.
     n_iter_ : int
         Epochs trained; 1 where there was nothing to train but the closed form to solve.
     best_iter_ : int
@@ -222,6 +233,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         image_shape: ArrayLike | None = None,
         tied_weights: bool = False,
         pretraining: str | RBMPretraining | StackedDenoisingPretraining | None = None,
+        whiten: bool = False,
         code_layer: int | None = None,
         corruption: str | Callable = "swap",
         corruption_level: float | ArrayLike = 0.15,
@@ -253,6 +265,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.image_shape = image_shape
         self.tied_weights = tied_weights
         self.pretraining = pretraining
+        self.whiten = whiten
         self.code_layer = code_layer
         self.corruption = corruption
         self.corruption_level = corruption_level

@@ -12,9 +12,16 @@ from sklearn_ae.modules import Autoencoder, Rescaled, settled
 from sklearn_ae.modules.hidden import hidden_layers
 from sklearn_ae.modules.refined import refined
 
+# Of the spread of a number: how far a derivative looks to both sides.
+STEP = 1e-4
+
 
 def in_user_units(
-    network: Autoencoder, scaling: Scaling, n_steps: int, code_layer: int | None
+    network: Autoencoder,
+    scaling: Scaling,
+    n_steps: int,
+    code_layer: int | None,
+    whitening: tuple[np.ndarray, np.ndarray] | None,
 ) -> tuple[Autoencoder, nn.Module]:
     """Copy a network for rows and codes in the units of the user, in float64.
 
@@ -28,6 +35,8 @@ def in_user_units(
         Steps that improve each code.
     code_layer : int or None
         Hidden layer whose activations are the codes.
+    whitening : tuple of two ndarrays of shape (n_components,) or None
+        Mean and deviation of the codes, to be taken out of them.
 
     Returns
     -------
@@ -44,9 +53,13 @@ def in_user_units(
     network, scale = refined(network, n_steps), scaling.scale
     shift = torch.tensor(scaling.shift, dtype=torch.float64, device=device)
     origin = torch.zeros((), dtype=shift.dtype, device=device)
+    code_shift, code_scale = origin, torch.full_like(origin, scale)
+    if whitening is not None:
+        mean, deviation = (torch.tensor(w, dtype=shift.dtype, device=device) for w in whitening)
+        code_shift, code_scale = -mean / deviation, scale / deviation
     module = Autoencoder(
-        Rescaled(network.encoder, shift, scale, origin, scale),
-        Rescaled(network.decoder, origin, scale, shift, scale),
+        Rescaled(network.encoder, shift, scale, code_shift, code_scale),
+        Rescaled(network.decoder, code_shift, code_scale, shift, scale),
     ).eval()
     if code_layer is None:
         return module, module.encoder
@@ -59,6 +72,37 @@ def count_outputs(module: nn.Module, n_inputs: int, device: torch.device) -> int
     with torch.inference_mode():
         row = torch.zeros(1, n_inputs, dtype=torch.float64, device=device)
         return module(row).shape[1]
+
+
+def mean_jacobian(decoder: nn.Module, codes: np.ndarray, device: str) -> np.ndarray:
+    """Return how the mean reconstruction of some codes changes with each of their numbers.
+
+    Parameters
+    ----------
+    decoder : nn.Module
+        Any: it is asked on both sides of the codes.
+    codes : ndarray of shape (n_codes, n_components)
+        Codes.
+    device : str
+        Where the decoder is.
+
+    Returns
+    -------
+    jacobian : ndarray of shape (n_components, n_features)
+        A row a number.
+    """
+    found = []
+    spread = codes.std(axis=0)
+    steps = STEP * np.where(spread > 0, spread, max(spread.max(), 1.0))
+    with torch.inference_mode():
+        some = torch.from_numpy(codes).to(device)
+        for number, step in enumerate(steps):
+            ahead, behind = some.clone(), some.clone()
+            ahead[:, number] += step
+            behind[:, number] -= step
+            change = decoder(ahead).mean(0) - decoder(behind).mean(0)
+            found.append((change / (2 * step)).cpu().numpy())
+    return np.stack(found)
 
 
 def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:

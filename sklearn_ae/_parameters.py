@@ -38,6 +38,7 @@ CONSTRAINTS: dict = {
         RBMPretraining,
         StackedDenoisingPretraining,
     ],
+    "whiten": ["boolean"],
     "code_layer": [None, Interval(Integral, 0, None, closed="left")],
     "loss": [StrOptions({*LOSSES, "binary_log_loss"}), nn.Module],
     "optimizer": [StrOptions({"adam", "adamw", "sgd"}), callable],
@@ -86,6 +87,12 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
     """
     resolve_device(params["device"])
     encoder, decoder = _networks(params)
+    if params["whiten"] and params["code_layer"] is not None:
+        raise ValueError(
+            f"whiten={params['whiten']!r} is of the bottleneck, and "
+            f"code_layer={params['code_layer']!r} makes transform return a hidden layer. Set one "
+            "of them."
+        )
     activation = params["activation"]
     network = NetworkSpec(
         n_components=int(params["n_components"]),
@@ -97,6 +104,7 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
         tied_weights=params["tied_weights"],
         at_pca=params["init"] == "pca",
         pretraining=_pretraining(params),
+        whiten=params["whiten"],
         code_layer=params["code_layer"],
         probabilities=params["loss"] == "binary_log_loss",
         head=params.get("corruption_loss_weight", 0) > 0,

@@ -36,6 +36,8 @@ class NetworkSpec:
         Whether the decoder ends in the logistic function.
     head : bool
         Whether a head tells corrupted cells from clean ones.
+    whiten : bool
+        Whether each number of the code is to have unit variance.
     n_steps : int
         Steps of gradient descent that improve each code.
     """
@@ -52,6 +54,7 @@ class NetworkSpec:
     code_layer: int | None
     probabilities: bool
     head: bool
+    whiten: bool
     n_steps: int
 
 

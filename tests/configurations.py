@@ -22,6 +22,7 @@ SHARED = [
     {"early_stopping": False},
     {"encoder": Network, "decoder": Network},
     {"warm_start": True},
+    {"whiten": True},
     {"tied_weights": True},
     {"encoder": "attention"},
     {"encoder": "conv", "image_shape": (1, 1, -1), "hidden_layer_sizes": (4,)},

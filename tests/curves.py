@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 
@@ -38,6 +39,19 @@ def make(cls=AutoencoderTransformer, **params):
         "device": "cpu",
     }  # fmt: skip
     return cls(**(defaults | params))
+
+
+def mlp(n_in, n_out):
+    return nn.Sequential(nn.Linear(n_in, 12), nn.Tanh(), nn.Linear(12, n_out))
+
+
+def check_learns(model, X):
+    """Fit, and see that it learned."""
+    model.fit(X)
+    assert model.transform(X).shape == (len(X), 1)
+    assert np.isfinite(model.reconstruct(X)).all()
+    assert min(model.loss_curve_[1:]) < model.loss_curve_[0]
+    return model
 
 
 def fit_pca(X, n_components):

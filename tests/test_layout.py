@@ -24,6 +24,7 @@ LAYERS = {
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
+    "fitted estimators": ["_fitted"],
     "what a fit is told": ["_parameters"],
     "a fit, and what it gives": ["_fitting", "_inference"],
     "pretraining": ["pretraining"],

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 
@@ -50,6 +51,9 @@ from sklearn_ae.modules import Autoencoder
 from sklearn_ae.modules.refined import refined
 from sklearn_ae.pretraining import pretrain
 
+# So many codes say what a number of the code changes on average.
+SOME_CODES = 256
+
 
 @dataclass
 class Fit:
@@ -73,10 +77,21 @@ class Fit:
         Whether what is kept is PCA.
     interrupted : bool
         Whether the user ended the training.
+    mean : ndarray of shape (n_columns,)
+        Of all rows, in the units of the user.
+    n_rows : int
+        How many there are.
+    codes : ndarray of shape (n_codes, n_components) or None
+        Codes of some of the rows that chose, in the units of the user; None of PCA, which changes
+        all alike.
+    whitening : tuple of two ndarrays of shape (n_components,) or None
+        Mean and deviation of the codes.
     """
 
     net: ReconstructionNet
     scaling: Scaling
+    mean: np.ndarray
+    n_rows: int
     best_iter: int = 0
     loss: float | None = None
     score: float | None = None
@@ -84,6 +99,8 @@ class Fit:
     pca_score: float | None = None
     is_pca: bool = False
     interrupted: bool = False
+    codes: np.ndarray | None = None
+    whitening: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,36 +173,48 @@ def _fit(
         rows, start = _find_start(spec, training, X, seed, device, previous)
     network = _make_network(spec, parts, rows, start, seed, device, previous)
     net = _make_net(spec, training, network, rows, start, seed, generator)
-    fit = Fit(net, rows.scaling)
+    fit = Fit(net, rows.scaling, rows.all.sums.mean, len(rows.all.rows))
+    _train(fit, spec, training, rows, start, seed, generator, previous, listen)
+    if spec.whiten:
+        fit.whitening = _mean_and_deviation(fit.net.module_, spec, rows, fit.is_pca)
+    return fit
+
+
+def _train(fit, spec, training, rows, start, seed, generator, previous, listen):
+    """Train the network and solve what can be solved; keep PCA where that is not beaten."""
+    net = fit.net
+    network, device = net.module_, torch.device(net.device)
     # PCA has no hidden layers to take the codes from.
     may_fall_back = spec.at_pca and spec.code_layer is None
+    fall_back = functools.partial(_fall_back, fit, spec, training, rows, seed)
     linear = build_pca(spec, start.pca, rows.scaling).to(device)
     if rows.held_out is not None:
         pca_errors = measure_errors(linear, rows.held_out, net.criterion_)
         total = mean_square(rows.held_out)
         fit.pca_loss, fit.pca_score = pca_errors.loss, explained(pca_errors.square, total)
     if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
-        return _fall_back(fit, spec, training, rows, seed, "leaves only rounding errors")
+        fall_back("leaves only rounding errors")
+        return
 
+    n_operations = count_operations(network, rows.train.rows.n_columns, device)
     # A backward pass costs twice a forward one.
-    with threads_for(3 * count_operations(network, X.shape[1], device) * net.batch_size, device):
+    with threads_for(3 * n_operations * net.batch_size, device):
         _tell_unit(spec, training)
-        listeners = listen(functools.partial(_as_of_now, fit))
+        listeners = listen(functools.partial(_as_of_now, fit, spec, rows))
         keeper, fit.interrupted = train_net(net, rows.train.rows, training, listeners)
         fit.best_iter = keeper.kept.epoch
         errors = _finish(fit, spec, training, rows, previous, generator)
         without_rows(net)
+        fit.codes = errors.codes[:SOME_CODES].cpu().double().numpy() * rows.scaling.scale
         if rows.held_out is None:
             fit.loss = _training_loss(net, spec, rows)
-            return fit
+            return
     fit.loss, fit.score = errors.loss, explained(errors.square, total)
-    if not may_fall_back:
-        return fit
-    trained = net.mean_loss(rows.train.rows.sample(MANY_ROWS), linear)
-    sizes = spec.n_components, len(rows.train.rows), len(rows.held_out)
-    if beats_pca(errors, pca_errors, trained, *sizes):
-        return fit
-    return _fall_back(fit, spec, training, rows, seed, "was not beaten on the held-out rows")
+    if may_fall_back:
+        trained = net.mean_loss(rows.train.rows.sample(MANY_ROWS), linear)
+        sizes = spec.n_components, len(rows.train.rows), len(rows.held_out)
+        if not beats_pca(errors, pca_errors, trained, *sizes):
+            fall_back("was not beaten on the held-out rows")
 
 
 def _find_start(spec, training, X, seed, device, previous):
@@ -250,13 +279,27 @@ def _training_loss(net, spec, rows):
     return measure_errors(refined(net.module_, spec.n_steps), some, net.criterion_).loss
 
 
-def _as_of_now(fit):
+def _as_of_now(fit, spec, rows):
     """Return what the fit would be if it ended now."""
     net = object.__new__(type(fit.net))  # skorch would copy by way of files
     net.__dict__.update(fit.net.__dict__)
     net.module_, net.history_ = copy.deepcopy((fit.net.module_, fit.net.history_))
     drop_unfinished(net)
-    return replace(fit, net=net)
+    whitening = _mean_and_deviation(net.module_, spec, rows, False) if spec.whiten else None
+    return replace(fit, net=net, whitening=whitening)
+
+
+@torch.inference_mode()
+def _mean_and_deviation(network, spec, rows, is_pca):
+    """Return mean and deviation of the codes, of many rows of some, in the units of the user."""
+    encoder = refined(network, 0 if is_pca else spec.n_steps).eval().encoder
+    dtype = next(network.parameters()).dtype
+    blocks = rows.all.rows.sample(MANY_ROWS).blocks()
+    codes = torch.cat([encoder(block.to(dtype)).double().cpu() for block in blocks]).numpy()
+    deviation = codes.std(axis=0, ddof=1)
+    # A number that is always the same stays as it is.
+    deviation[deviation <= np.finfo(np.float32).eps * deviation.max()] = 1.0
+    return codes.mean(axis=0) * rows.scaling.scale, deviation * rows.scaling.scale
 
 
 def _tell_unit(spec, training):
@@ -282,5 +325,5 @@ def _fall_back(fit, spec, training, rows, seed, why):
     net.dataset = rows_for(module)
     net.initialize_optimizer()
     fit.is_pca, fit.loss, fit.score = True, fit.pca_loss, fit.pca_score
+    fit.codes = None
     without_rows(net)
-    return fit

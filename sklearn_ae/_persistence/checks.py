@@ -65,6 +65,18 @@ def check_attributes(attributes: dict[str, Any]) -> None:
     for name, lowest in least.items():
         if not (isinstance(attributes[name], Integral) and attributes[name] >= lowest):
             raise damaged(f"its {name} is {attributes[name]!r}")
+    width = attributes["n_components_"]
+    codes = attributes["_some_codes"]
+    whitening = attributes["_whitening"]
+    if whitening is not None and not (
+        isinstance(whitening, tuple)
+        and len(whitening) == 2
+        and all(_is_table(part, (width,)) for part in whitening)
+        and (whitening[1] > 0).all()
+    ):
+        raise damaged("its _whitening is not mean and deviation of its codes")
+    if codes is not None and not (len(codes) and _is_table(codes, (len(codes), width))):
+        raise damaged("its _some_codes are no codes")
     if not isinstance(attributes["_structure"], dict):
         raise damaged(f"its _structure is {attributes['_structure']!r}")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", str(attributes["device_"])):
@@ -74,6 +86,12 @@ def check_attributes(attributes: dict[str, Any]) -> None:
         given = isinstance(names, np.ndarray) and names.shape == shape
         if not (given and all(isinstance(name, str) for name in names)):
             raise damaged("its feature_names_in_ are no names of its columns")
+
+
+def _is_table(value: Any, shape: tuple[int, ...]) -> bool:
+    """Tell whether a value is an array of finite float64 of this shape."""
+    table = isinstance(value, np.ndarray) and value.dtype == np.float64 and value.shape == shape
+    return table and bool(np.isfinite(value).all())
 
 
 def check_history(net: dict[str, Any]) -> None:

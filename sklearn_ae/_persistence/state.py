@@ -30,6 +30,9 @@ SKOPS_TYPES = (
 )
 # What this version writes, and reads.
 FORMAT = 1
+# Parameters and attributes that the first files of this format have not.
+ADDED = {"whiten": False}
+ADDED_BY_FIT = {"_whitening": None, "_some_codes": None}
 
 
 @dataclass
@@ -108,7 +111,7 @@ def unpack(
         If it is damaged, names what is not read from a file, or is of another format.
     """
     check_names(cls, state)
-    attributes = {name: state[name] for name in state if name not in ("_saved_by", "_saved")}
+    attributes = ADDED | {n: state[n] for n in state if n not in ("_saved_by", "_saved")}
     missing = set(cls._get_param_names()) - attributes.keys()
     if missing:
         raise damaged(f"it has no {', '.join(sorted(missing))}")
@@ -119,7 +122,7 @@ def unpack(
         saved = state["_saved"]
         fitted = from_text(saved["fitted"])
         check_names(cls, fitted)
-        attributes |= fitted
+        attributes = ADDED_BY_FIT | attributes | fitted
         net = attributes.pop("_net")
         check_attributes(attributes)
         check_history(net)

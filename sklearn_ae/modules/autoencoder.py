@@ -60,27 +60,29 @@ class Rescaled(nn.Module):
         Maps ``(n, n_inputs)`` to ``(n, n_outputs)`` in its own units and in float64.
     shift_in, shift_out : Tensor of shape (n_inputs,) or (n_outputs,), or of shape ()
         Where the columns lie.
-    scale_in, scale_out : float
+    scale_in, scale_out : float or Tensor, as the shifts
         How wide they spread.
     """
 
     shift_in: torch.Tensor
     shift_out: torch.Tensor
+    scale_in: torch.Tensor
+    scale_out: torch.Tensor
 
     def __init__(
         self,
         module: nn.Module,
         shift_in: torch.Tensor,
-        scale_in: float,
+        scale_in: float | torch.Tensor,
         shift_out: torch.Tensor,
-        scale_out: float,
+        scale_out: float | torch.Tensor,
     ):
         super().__init__()
         self.module = module
         self.register_buffer("shift_in", shift_in)
         self.register_buffer("shift_out", shift_out)
-        self.scale_in = scale_in
-        self.scale_out = scale_out
+        self.register_buffer("scale_in", torch.as_tensor(scale_in).to(shift_in))
+        self.register_buffer("scale_out", torch.as_tensor(scale_out).to(shift_out))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""

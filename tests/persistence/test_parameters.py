@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from curves import curve
+from curves import curve, mlp
 from torch import nn
 
 from sklearn_ae import SKOPS_TYPES, AutoencoderTransformer
@@ -42,10 +42,6 @@ class Picked(nn.Module):
 def make(**params):
     defaults = {"init": "random", "max_iter": 3, "random_state": 0, "hidden_layer_sizes": (4,)}
     return AutoencoderTransformer(1, **defaults | params)
-
-
-def mlp(n_in, n_out):
-    return nn.Sequential(nn.Linear(n_in, 4), nn.Tanh(), nn.Linear(4, n_out))
 
 
 @WAYS

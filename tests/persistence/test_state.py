@@ -186,6 +186,10 @@ def test_a_network_and_a_loss(fitted):
         {"_net": {"history": [3], "batch_size": 1, "max_epochs": 1}},
         {"_net": {"history": [], "batch_size": None, "max_epochs": 1}},
         {"feature_names_in_": ["a"] * 12},
+        {"_whitening": 3},
+        {"_whitening": (1.0, 1.0)},
+        {"_some_codes": 3},
+        {"_some_codes": [[1.0, 2.0]]},
     ],
     ids=repr,
 )

@@ -1,0 +1,209 @@
+"""What a fitted estimator does with rows and codes."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from sklearn_ae._inference import (
+    apply,
+    farthest_from,
+    mean_jacobian,
+    squared_errors,
+    sum_of_squares_about,
+)
+from sklearn_ae._rows import Scaling
+
+FLOATS = [np.float64, np.float32]
+
+
+class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Transform and back, and how well; of what `fit` sets it needs the attributes below.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        Encodes and decodes, in the units of the user.
+    n_features_in_, n_components_ : int
+        Widths of rows and codes.
+    device_ : str
+        Where the module is.
+    """
+
+    module_: Any
+    n_features_in_: int
+    n_components_: int
+    device_: str
+    _coder: nn.Module
+    _code_layer: int | None
+    _n_features_out: int
+    _scaling: Scaling
+    _whitening: tuple[np.ndarray, np.ndarray] | None
+    _some_codes: np.ndarray | None
+
+    @property
+    def components_(self) -> np.ndarray:
+        """What each number of the code changes: ndarray of shape (n_components, n_features).
+
+        The mean change of a reconstruction with each number, over the codes of some rows (the mean
+        Jacobian of the decoder), before any whitening. It is local where codes are curved. Of PCA
+        itself (`is_pca_`) it is PCA's `components_`. Computed when it is asked for.
+        """
+        check_is_fitted(self)
+        codes, scale = self._some_codes, np.ones((1, 1))
+        if codes is None:
+            codes = np.zeros((1, self.n_components_))
+        if self._whitening is not None:
+            mean, deviation = self._whitening
+            codes, scale = (codes - mean) / deviation, deviation[:, None]
+        return mean_jacobian(self.module_.decoder, codes, self.device_) / scale
+
+    def transform(self, X: Any) -> Any:
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
+            shape (n_samples, size of the layer).
+        """
+        return self._transform(self._check_rows(X))
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Decode codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, as `transform` gives them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            The rows that the codes stand for.
+
+        Raises
+        ------
+        ValueError
+            If the codes have a wrong width, or are those of a hidden layer (`code_layer`).
+        """
+        check_is_fitted(self)
+        if self._code_layer is not None:
+            raise ValueError(
+                f"code_layer={self._code_layer!r} makes transform return the activations of a "
+                "hidden layer, which inverse_transform cannot decode. Fit with code_layer=None, "
+                "or use reconstruct."
+            )
+        X = check_array(X, dtype=FLOATS)
+        if X.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {X.shape[1]} columns, but {type(self).__name__} is expecting codes of "
+                f"{self.n_components_} components."
+            )
+        return self._decode(X)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the codes.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Not used.
+
+        Returns
+        -------
+        names : ndarray of str
+            The lower-case name of the class and a number; with `code_layer`, the layer between.
+        """
+        names = super().get_feature_names_out(input_features)
+        if self._code_layer is None:
+            return names
+        prefix = type(self).__name__.lower()
+        return np.asarray(
+            [f"{prefix}_layer{self._code_layer}_{i}" for i in range(len(names))], dtype=object
+        )
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Rebuild rows from their codes.
+
+        It is ``inverse_transform(transform(X))``, and the same with `code_layer`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        X_hat : ndarray of shape (n_samples, n_features)
+            What the codes keep of them.
+        """
+        return self._reconstruct(self._check_rows(X))
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return how well each row is rebuilt: an anomaly score.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            Minus the squared Euclidean distance between the row and its reconstruction, in squared
+            units of `X`. Lower is more unusual.
+        """
+        return -self._squared_errors(self._check_rows(X), 1.0)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the share of variance explained, which compares with PCA's.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        score : float
+            ``1 - SSE / SST``: the sums over all rows of the squared distance to the reconstruction
+            and to the mean of the training rows. For PCA on its training rows it is the sum of
+            ``explained_variance_ratio_``. The best value is 1; it can be negative.
+        """
+        X = self._check_rows(X)
+        # In units of the training data, or of rows that lie far out: squares of extreme values
+        # would leave float64.
+        unit = max(self._scaling.scale, farthest_from(self._scaling.shift, X))
+        total = sum_of_squares_about(self._scaling.shift, X, unit)
+        error = float(self._squared_errors(X, unit).sum())
+        return 1 - error / total if total > 0 else float(error == 0)
+
+    def _check_rows(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+
+    def _transform(self, X: Any) -> np.ndarray:
+        return self._apply(self._coder, X, self._n_features_out)
+
+    def _decode(self, Z: np.ndarray) -> np.ndarray:
+        return self._apply(self.module_.decoder, Z, self.n_features_in_)
+
+    def _reconstruct(self, X: Any) -> np.ndarray:
+        return self._apply(self.module_, X, self.n_features_in_)
+
+    def _squared_errors(self, X: Any, unit: float) -> np.ndarray:
+        return squared_errors(self.module_, X, unit, self.device_)
+
+    def _apply(self, module: nn.Module, X: Any, n_outputs: int) -> np.ndarray:
+        return apply(module, X, n_outputs, self.device_)

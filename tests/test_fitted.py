@@ -1,0 +1,92 @@
+"""What PCA users look for in a fitted estimator: its mean, its components, whitened codes."""
+
+import numpy as np
+import pytest
+import torch
+from curves import curve, fit_pca, gaussian, make, mlp
+from sklearn.exceptions import NotFittedError
+
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+
+X = curve()
+
+
+@pytest.mark.parametrize("params", [{}, {"init": "random"}, {"early_stopping": False}])
+def test_mean_and_number_of_rows(make_estimator, params):
+    model = make(make_estimator, **params).fit(X)
+    np.testing.assert_allclose(model.mean_, X.mean(axis=0), atol=1e-12)
+    assert model.n_samples_ == len(X)
+
+
+def test_an_unfitted_estimator_has_no_components(make_estimator):
+    assert not hasattr(make_estimator(), "components_")
+    with pytest.raises(NotFittedError):
+        _ = make_estimator().components_
+
+
+@pytest.mark.parametrize("whiten", [False, True])
+def test_components_of_pca(make_estimator, whiten):
+    """Where the fitted model is PCA, all of it is PCA's, signs included."""
+    rows = gaussian()
+    model, pca = make(make_estimator, n_components=3, whiten=whiten).fit(rows), fit_pca(rows, 3)
+    pca.set_params(whiten=whiten)
+    assert model.is_pca_
+    np.testing.assert_allclose(model.components_, pca.components_, atol=1e-7)
+    codes = pca.transform(rows)
+    np.testing.assert_allclose(model.transform(rows), codes, atol=1e-5 * np.abs(codes).max())
+    np.testing.assert_allclose(
+        model.inverse_transform(codes), pca.inverse_transform(codes), atol=1e-5 * np.abs(rows).max()
+    )
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"init": "random"}, {"decoder": mlp, "init": "random"}],
+    ids=lambda params: "-".join(params) or "defaults",
+)
+@pytest.mark.parametrize("whiten", [False, True])
+def test_components_are_the_mean_jacobian(params, whiten):
+    """Against automatic differentiation over the held-out rows, in the units of plain codes."""
+    model = make(max_iter=40, n_components=2, whiten=whiten, **params).fit(X)
+    plain = make(max_iter=40, n_components=2, **params).fit(X)
+    assert not model.is_pca_
+    codes = torch.from_numpy(plain._some_codes)
+
+    def mean(shift):
+        return plain.module_.decoder(codes + shift).mean(0)
+
+    shift = torch.zeros(2, dtype=torch.float64)
+    expected = torch.autograd.functional.jacobian(mean, shift).T.numpy()
+    assert model.components_.shape == (2, 5)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(model.components_, expected, atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("params", [{}, {"init": "random"}, {"max_iter": 0}, {"n_components": 3}])
+def test_whitened_codes(make_estimator, params):
+    plain, white = (make(make_estimator, whiten=w, **params).fit(X) for w in (False, True))
+    codes = white.transform(X)
+    np.testing.assert_allclose(codes.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(codes.std(axis=0, ddof=1), 1, rtol=1e-5)
+    # Nothing else is another, and it is undone.
+    np.testing.assert_allclose(white.reconstruct(X), plain.reconstruct(X), atol=1e-9)
+    np.testing.assert_allclose(white.inverse_transform(codes), plain.reconstruct(X), atol=1e-9)
+    moved = plain.transform(X)
+    moved = (moved - moved.mean(axis=0)) / moved.std(axis=0, ddof=1)
+    np.testing.assert_allclose(codes, moved, atol=1e-5)
+    assert white.score(X) == pytest.approx(plain.score(X), rel=1e-9)
+
+
+def test_whitened_numbers_that_are_always_the_same():
+    """More components than the data has directions: zero stays zero."""
+    model = make(n_components=8, whiten=True).fit(X)
+    codes = model.transform(X)
+    assert np.isfinite(codes).all()
+    assert (codes[:, 5:] == 0).all()
+    np.testing.assert_allclose(model.inverse_transform(codes), X, atol=1e-6)
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoderTransformer])
+def test_hidden_layers_are_not_whitened(cls):
+    with pytest.raises(ValueError, match=r"whiten=True .* code_layer=0"):
+        make(cls, whiten=True, code_layer=0).fit(X)
