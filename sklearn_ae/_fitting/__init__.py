@@ -172,7 +172,7 @@ def _fit(
     with threads_for(X.shape[0] * X.shape[1] * min(X.shape), device):
         rows, start = _find_start(spec, training, X, seed, device, previous)
     network = _make_network(spec, parts, rows, start, seed, device, previous)
-    net = _make_net(spec, training, network, rows, start, seed, generator)
+    net = _make_net(spec, training, network, rows, start, seed, generator, previous)
     fit = Fit(net, rows.scaling, rows.all.sums.mean, len(rows.all.rows))
     _train(fit, spec, training, rows, start, seed, generator, previous, listen)
     if spec.whiten:
@@ -240,7 +240,7 @@ def _make_network(spec, parts, rows, start, seed, device, previous):
     return network
 
 
-def _make_net(spec, training, network, rows, start, seed, generator):
+def _make_net(spec, training, network, rows, start, seed, generator, previous):
     """Make what trains the network: its loss, its noise, its rows."""
     device = rows.train.rows.device
     unit = start.residual if spec.at_pca else 1.0
@@ -249,8 +249,17 @@ def _make_net(spec, training, network, rows, start, seed, generator):
     if training.noise is not None:
         noise = torch.Generator(device).manual_seed(seed)
         denoising = make_denoising(training.noise, rows.scaling, spec.image_shape, noise)
+    # Not where the units are of an earlier fit: its bounds are of other rows.
+    inside = spec.at_pca and start.all_ordinary and previous is None
     return prepare(
-        training, network, criterion, rows.train.rows, rows.held_out, denoising, generator
+        training,
+        network,
+        criterion,
+        rows.train.rows,
+        rows.held_out,
+        denoising,
+        generator,
+        inside=inside,
     )
 
 

@@ -30,6 +30,8 @@ WITHIN = 0.99
 # tenth): what a network does beyond the rows that it has seen is anybody's guess.
 ROWS_TO_LEARN = 10
 REACH = 2.0
+# What another order of the same sums may change of a distance, by far.
+ROUNDED = 1e-3
 # Below this share of the data's spread, PCA's residual is the rounding of float32, in which the
 # networks compute: there is nothing to learn from.
 SMALLEST_RESIDUAL = 1e-5
@@ -78,6 +80,8 @@ class Start:
         Least and greatest value of each column, of all rows.
     row_radius : float
         Distance from the mean up to which rows are ordinary.
+    all_ordinary : bool
+        Whether all training rows are known to be.
     code_middle, code_radius : ndarray of shape (n_components,)
         Middle of the ordinary codes, and how far from it they lie.
     """
@@ -86,6 +90,7 @@ class Start:
     residual: float
     row_bounds: tuple[np.ndarray, np.ndarray]
     row_radius: float
+    all_ordinary: bool
     code_middle: np.ndarray
     code_radius: np.ndarray
 
@@ -306,11 +311,15 @@ def find_start(rows: FitRows, pca: PrincipalComponents) -> Start:
     if residual < SMALLEST_RESIDUAL and rows.held_out is not None:
         # Few training rows leave PCA nothing; new rows do.
         residual = math.sqrt(_missed(pca, rows.held_out).mean() / train.n_columns)
+    found = torch.cat(distances).numpy()
+    row_radius = REACH * _reached(found)
+    all_ordinary = len(found) == len(train) and found.max() < (1 - ROUNDED) * row_radius
     return Start(
         pca,
         max(residual, SMALLEST_RESIDUAL),
         row_bounds,
-        REACH * _reached(torch.cat(distances).numpy()),
+        row_radius,
+        bool(all_ordinary),
         middle,
         radius,
     )

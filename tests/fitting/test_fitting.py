@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from sklearn_ae import _fitting
+from sklearn_ae._fitting.start import find_start
 from sklearn_ae._rows import scaling
 
 
@@ -46,6 +49,28 @@ def test_without_hidden_layers_and_training_it_is_as_good_as_pca(seed):
     pca = fit_pca(X, 3)
     assert_same_codes(model.transform(X), pca.transform(X), 1e-5)
     assert squared_error(model, X) == pytest.approx(squared_error(pca, X), rel=0.01)
+
+
+@pytest.mark.parametrize("far", [0, 1])
+def test_rows_that_are_all_ordinary_train_sooner_and_the_same(far, monkeypatch):
+    X = parabola()
+    X[:far] *= 30
+    nets = []
+
+    def fit(ordinary):
+        def find(*args):
+            start = find_start(*args)
+            nets.append(start.all_ordinary)
+            return start if ordinary else replace(start, all_ordinary=False)
+
+        monkeypatch.setattr(_fitting, "find_start", find)
+        return make(max_iter=8).fit(X)
+
+    sooner, same = fit(True), fit(False)
+    assert nets == [not far, not far]
+    assert sooner.net_.inside is (not far)
+    assert sooner.loss_curve_ == same.loss_curve_
+    np.testing.assert_array_equal(sooner.transform(X), same.transform(X))
 
 
 @every_estimator

@@ -34,6 +34,13 @@ def test_formula():
     torch.testing.assert_close(module.bounded(x), seen)
 
 
+def test_inside_of_all_bounds_nothing_is_bounded():
+    module = make_corrected(fade=Fade(torch.zeros(3), torch.tensor(6.0)))
+    inside = torch.rand(20, 3, generator=generator(2)) * module.high
+    assert torch.equal(module.inside(inside), module(inside))
+    assert not torch.equal(module.inside(3 * inside), module(3 * inside))
+
+
 @pytest.mark.parametrize("leading", [(), (4,), (2, 3)])
 def test_shapes(leading):
     assert make_corrected()(torch.zeros(*leading, 3)).shape == (*leading, 2)

@@ -86,6 +86,8 @@ def prepare(
     valid: Rows | None,
     denoising: Denoising | None,
     generator: torch.Generator,
+    *,
+    inside: bool,
 ) -> ReconstructionNet:
     """Make the net that trains the network.
 
@@ -103,6 +105,8 @@ def prepare(
         How batches are corrupted.
     generator : torch.Generator
         Draws the order of the rows.
+    inside : bool
+        Whether the training rows are known to lie where the encoder's correction is not bounded.
     """
     batch_size = spec.batch_size
     if batch_size is None:
@@ -116,6 +120,7 @@ def prepare(
         train.device,
         train.n_columns,
         denoising=denoising,
+        inside=inside,
         optimizer=functools.partial(
             make_optimizer, kind=spec.optimizer, weight_decay=spec.weight_decay
         ),

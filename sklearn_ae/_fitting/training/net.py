@@ -26,26 +26,38 @@ class ReconstructionNet(NeuralNet):
         Maps rows to rows of the same shape.
     denoising : Denoising or None, default=None
         How the rows are corrupted in training; None trains on clean rows.
+    inside : bool, default=False
+        Whether clean rows are known to lie where the correction of the encoder is not bounded.
     **kwargs
         skorch's.
     """
 
     def __init__(
-        self, module: nn.Module, *args: Any, denoising: Denoising | None = None, **kwargs: Any
+        self,
+        module: nn.Module,
+        *args: Any,
+        denoising: Denoising | None = None,
+        inside: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(module, *args, **kwargs)
         self.denoising = denoising
+        self.inside = inside
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
         inputs, targets = batch
         if self.denoising is None:
-            y_pred = self.module_(inputs)
+            y_pred = self._inside(inputs) if self.inside else self.module_(inputs)
             loss = self.criterion_(y_pred, targets)
         else:
             loss, y_pred = self.denoising.loss(self.module_, self.criterion_, targets)
         loss.backward()
         return {"loss": loss, "y_pred": y_pred}
+
+    def _inside(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rebuild rows that lie where the correction of the encoder is not bounded."""
+        return self.module_.decoder(self.module_.encoder.inside(rows))
 
     def run_single_epoch(
         self,
