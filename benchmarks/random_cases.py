@@ -62,6 +62,7 @@ VALID = {
     "decoder": [None] * 4 + ["dense", "conv", "linear", _mlp, _norm_and_dropout],
     "image_shape": [None, _image, _image, (1, 1, -1)],
     "tied_weights": [False, False, True],
+    "whiten": [False, False, True],
     "pretraining": [None, None, "rbm", "denoising", RBMPretraining(max_iter=1)],
     "code_layer": [None, None, 0, 1],
     "transform_max_iter": [0, 1, 7],
@@ -93,6 +94,7 @@ INVALID = {
     "init": ["svd", None, 0],
     "image_shape": [3, (1, 2), (0, 3, 3), (1, 999, 7), (1, -1, -1), "image"],
     "tied_weights": ["yes", None],
+    "whiten": ["yes", None],
     "pretraining": ["autoencoder", 3, RBMPretraining(max_iter=0)],
     "code_layer": [-1, 1.5, 999, "last"],
     "transform_max_iter": [-1, 2.5, None],
@@ -190,6 +192,9 @@ def settle(rng, estimator, params, n_columns) -> list[str]:
     if get["code_layer"] is not None and not (dense and get["code_layer"] < 2 * n_layers):
         # Which layers the other networks have is a question for the tests.
         params["code_layer"] = None
+        get["code_layer"] = None
+    if get["code_layer"] is not None and get["whiten"]:
+        faults.append("hidden layers are not whitened")
     patches = kinds[0] == "attention" and get["image_shape"] is not None
     if patches and get.get("corruption") == "masking" and np.ndim(get["corruption_level"]):
         faults.append("levels of patches")

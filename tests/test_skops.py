@@ -54,7 +54,7 @@ def test_every_configuration_comes_back(estimator):
     assert vars(loaded).keys() == vars(fitted).keys()
     for name, value in vars(fitted).items():
         if name.endswith("_") and name not in ("module_", "net_"):
-            assert getattr(loaded, name) == value
+            np.testing.assert_equal(getattr(loaded, name), value)
     assert loaded.net_.history == fitted.net_.history
     assert str(loaded.get_params()) == str(fitted.get_params())
     if "warm_start=True" in repr(estimator) and not fitted.is_pca_:

@@ -65,7 +65,7 @@ def check_attributes(attributes: dict[str, Any]) -> None:
     for name, lowest in least.items():
         if not (isinstance(attributes[name], Integral) and attributes[name] >= lowest):
             raise damaged(f"its {name} is {attributes[name]!r}")
-    width = attributes["n_components_"]
+    width, shape = attributes["n_components_"], (attributes["n_features_in_"],)
     codes = attributes["_some_codes"]
     whitening = attributes["_whitening"]
     if whitening is not None and not (
@@ -77,11 +77,13 @@ def check_attributes(attributes: dict[str, Any]) -> None:
         raise damaged("its _whitening is not mean and deviation of its codes")
     if codes is not None and not (len(codes) and _is_table(codes, (len(codes), width))):
         raise damaged("its _some_codes are no codes")
+    if "mean_" in attributes and not _is_table(attributes["mean_"], shape):
+        raise damaged("its mean_ is not one of its columns")
     if not isinstance(attributes["_structure"], dict):
         raise damaged(f"its _structure is {attributes['_structure']!r}")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", str(attributes["device_"])):
         raise damaged(f"its device_ is {attributes['device_']!r}")
-    names, shape = attributes.get("feature_names_in_"), (attributes["n_features_in_"],)
+    names = attributes.get("feature_names_in_")
     if names is not None:
         given = isinstance(names, np.ndarray) and names.shape == shape
         if not (given and all(isinstance(name, str) for name in names)):

@@ -81,8 +81,12 @@ class Rescaled(nn.Module):
         self.module = module
         self.register_buffer("shift_in", shift_in)
         self.register_buffer("shift_out", shift_out)
-        self.register_buffer("scale_in", torch.as_tensor(scale_in).to(shift_in))
-        self.register_buffer("scale_out", torch.as_tensor(scale_out).to(shift_out))
+        for name, scale, shift in (
+            ("scale_in", scale_in, shift_in),
+            ("scale_out", scale_out, shift_out),
+        ):
+            scale = torch.as_tensor(scale, dtype=shift.dtype, device=shift.device)
+            self.register_buffer(name, scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
