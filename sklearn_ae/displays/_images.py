@@ -24,6 +24,25 @@ def check_image_shape(image_shape: Any, n_features: int) -> tuple[int, int, int]
     return shape
 
 
+def shape_to_draw(estimator: Any, image_shape: Any) -> tuple[int, int, int] | None:
+    """Return the shape of the images that are drawn, or None where rows are no images.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    image_shape : array-like of 3 int or None
+        As a user gave it; None takes the estimator's.
+    """
+    if image_shape is not None:
+        return check_image_shape(image_shape, estimator.n_features_in_)
+    if estimator.image_shape is None:
+        return None
+    own = image_size(estimator.image_shape, estimator.n_features_in_)
+    # Others are better drawn as profiles.
+    return own if own[0] in (1, 3) and min(own[1:]) > 1 else None
+
+
 def to_image(rows: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
     """Return rows ``(n, columns)`` as images, ``(n, height, width)`` and RGB last."""
     images = rows.reshape(-1, *image_shape)

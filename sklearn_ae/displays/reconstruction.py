@@ -7,10 +7,9 @@ from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae._parameters import image_size
 from sklearn_ae._rows import dense
 from sklearn_ae.displays import _style as style
-from sklearn_ae.displays._images import check_image_shape, to_image, to_mosaic
+from sklearn_ae.displays._images import shape_to_draw, to_image, to_mosaic
 from sklearn_ae.displays._style import axes_for, bare
 
 COLORS = {
@@ -122,13 +121,7 @@ class ReconstructionDisplay:
         check_is_fitted(estimator)
         X = estimator._check_rows(X)
         shown = dense(X[:n_rows])
-        shape = None
-        if image_shape is not None:
-            shape = check_image_shape(image_shape, estimator.n_features_in_)
-        elif estimator.image_shape is not None:
-            own = image_size(estimator.image_shape, estimator.n_features_in_)
-            # Others are better drawn as profiles.
-            shape = own if own[0] in (1, 3) and min(own[1:]) > 1 else None
+        shape = shape_to_draw(estimator, image_shape)
         corrupted = None
         if hasattr(estimator, "corrupt"):
             # Cells are swapped among more rows than are drawn.

@@ -9,6 +9,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from sklearn_ae.displays import (
+    ComponentsDisplay,
     ExplainedVarianceDisplay,
     LatentSpaceDisplay,
     LossCurveDisplay,
@@ -16,6 +17,9 @@ from sklearn_ae.displays import (
 )
 
 DISPLAYS = [
+    ComponentsDisplay([0, 2], [-2, 2], np.ones((2, 2, 4)), feature_names=list("abcd")),
+    ComponentsDisplay([0], [-2, 0, 2], np.random.default_rng(0).random((1, 3, 30))),
+    ComponentsDisplay([1], [-2, 2], np.ones((1, 2, 12)), image_shape=(3, 2, 2)),
     ExplainedVarianceDisplay([1, 2], [[0.5, 0.6], [0.7, 0.8]], [[0.4, 0.4], [0.5, 0.6]]),
     LatentSpaceDisplay(np.eye(2), y=["a", "b"]),
     LossCurveDisplay([1.0, 0.5], valid_loss=[1.0, 0.7], pca_loss=0.9, best_iter=2),
@@ -31,7 +35,8 @@ def test_draws_on_given_axes(display):
     assert display.plot(ax) is display
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
-    assert ax.has_data()
+    # Small axes inside have the data of some.
+    assert any(drawn.has_data() for drawn in (ax, *ax.child_axes))
     display.figure_.draw_without_rendering()
 
 
