@@ -114,12 +114,19 @@ class ComponentsDisplay:
         Raises
         ------
         ValueError
-            If the codes do not have these components or are those of a hidden layer (`code_layer`),
-            if `n_steps` is less than 2, or if `image_shape` does not fit the columns, or is of
-            neither grey nor RGB images.
+            If there is one row, if the codes do not have these components or are those of a hidden
+            layer (`code_layer`), if `n_steps` is less than 2, or if `image_shape` does not fit the
+            columns, or is of neither grey nor RGB images.
         """
         check_is_fitted(estimator)
         X = estimator._check_rows(X)
+        if estimator._code_layer is not None:
+            raise ValueError(
+                f"code_layer={estimator._code_layer!r} makes transform return a hidden layer, along "
+                "which nothing can be decoded. Fit with code_layer=None."
+            )
+        if X.shape[0] < 2:
+            raise ValueError("X has 1 row, whose code has no deviation. Give at least 2 rows.")
         shape = shape_to_draw(estimator, image_shape)
         if not (isinstance(n_steps, Integral) and n_steps >= 2):
             raise ValueError(

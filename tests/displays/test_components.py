@@ -211,3 +211,9 @@ def test_a_hidden_layer_is_not_decoded():
     model = AutoencoderTransformer(2, code_layer=0, max_iter=1).fit(X)
     with pytest.raises(ValueError, match=r"code_layer=0.*Fit with code_layer=None"):
         ComponentsDisplay.from_estimator(model, X)
+
+
+def test_one_row_has_no_deviation():
+    model = AutoencoderTransformer(2, max_iter=1).fit(X)
+    with pytest.raises(ValueError, match="X has 1 row"):
+        ComponentsDisplay.from_estimator(model, X[:1])
