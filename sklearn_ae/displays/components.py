@@ -122,8 +122,8 @@ class ComponentsDisplay:
         X = estimator._check_rows(X)
         if estimator._code_layer is not None:
             raise ValueError(
-                f"code_layer={estimator._code_layer!r} makes transform return a hidden layer, along "
-                "which nothing can be decoded. Fit with code_layer=None."
+                f"code_layer={estimator._code_layer!r} makes transform return a hidden layer, "
+                "along which nothing can be decoded. Fit with code_layer=None."
             )
         if X.shape[0] < 2:
             raise ValueError("X has 1 row, whose code has no deviation. Give at least 2 rows.")

@@ -174,7 +174,7 @@ def test_many_columns_with_names_are_lines():
 
 
 def test_rows_that_are_all_the_same_can_be_drawn(model, table):
-    for fitted, row in ((model, X[:1]), (table[0], table[1][:1])):
+    for fitted, row in ((model, np.repeat(X[:1], 2, axis=0)), (table[0], table[1].iloc[[0, 0]])):
         display = ComponentsDisplay.from_estimator(fitted, row)
         np.testing.assert_allclose(np.ptp(display.decoded, axis=(0, 1)), 0, atol=1e-6)
         display.figure_.draw_without_rendering()
