@@ -1,0 +1,187 @@
+"""scikit-learn's own tests of PCA and of incremental PCA, with the autoencoder in their place.
+
+The tests are those of the scikit-learn that is installed. What PCA has and we do not is left out of
+their calls, as the guide's page for those who come from PCA says, and of the 216 tests of sparse
+rows 24 are run; nothing else is changed. Expected failures are strict: what begins to pass leaves
+the tables below. ``pytest -rx`` lists the reasons, and its last line has the share that passes.
+"""
+
+import inspect
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.decomposition
+from sklearn.decomposition import PCA
+
+from sklearn_ae import AutoencoderTransformer
+
+PAGE = Path(__file__).parents[1] / "docs/guide/coming_from_pca.md"
+LEFT_OUT = {*inspect.signature(PCA).parameters} - {
+    *inspect.signature(AutoencoderTransformer).parameters
+}
+VARIANCES = "no explained_variance_, singular_values_, noise_variance_"
+NAMES = "names begin with the name of the class"
+# Nothing of the class is called, or they are skipped without a setting of scipy's.
+NOT_OURS = ("test_assess_dim", "test_small_eigenvalues_mle", "array_api")
+
+# Cause, what is raised, tests that fail of it. A name may be that of one version of scikit-learn.
+PCA_FAILURES = [
+    (
+        VARIANCES,
+        AttributeError,
+        "test_pca_sparse",
+        "test_pca_sparse_fit_transform",
+        "test_sparse_pca_auto_arpack_singular_values_consistency",
+        "test_sparse_pca_auto_arpack_singluar_values_consistency",
+        "test_pca_explained_variance_empirical",
+        "test_pca_singular_values_consistency",
+        "test_pca_singular_values",
+        "test_infer_dim_1",
+        "test_infer_dim_2",
+        "test_infer_dim_3",
+        "test_pca_sanity_noise_variance",
+        "test_pca_zero_noise_variance_edge_cases",
+        "test_pca_n_components_mostly_explained_variance_ratio",
+        "test_variance_correctness",
+    ),
+    (
+        "no explained_variance_, and n_components=None is not taken",
+        (AttributeError, ValueError),
+        "test_pca_solver_equivalence",
+    ),
+    (
+        "n_components is a whole number from 1: no 'mle', no share of the variance, no 0",
+        ValueError,
+        "test_n_components_mle",
+        "test_pca_dim",
+        "test_infer_dim_by_explained_variance",
+        "test_mle_redundant_data",
+        "test_mle_simple_case",
+        "test_pca_score3",
+    ),
+    (
+        "n_components='mle' is refused, but always, and in other words",
+        AssertionError,
+        "test_n_components_mle_error",
+        "test_fit_mle_too_few_samples",
+    ),
+    ("two components without n_components, not all", AssertionError, "test_n_components_none"),
+    (
+        "components may be more than columns or rows; 0 is refused in other words",
+        (pytest.fail.Exception, AssertionError),
+        "test_pca_validation",
+    ),
+    (
+        "no solver to choose: sparse rows are always taken",
+        pytest.fail.Exception,
+        "test_sparse_pca_solver_error",
+    ),
+    (
+        "no solver to choose: its private name is looked up",
+        (AttributeError, ValueError),
+        "test_pca_svd_solver_auto",
+    ),
+    ("no get_covariance, get_precision: not a Gaussian model", AttributeError, "test_pca"),
+    ("score is a share of variance, not a log-likelihood", AssertionError, "test_pca_score"),
+    (NAMES, AssertionError, "test_feature_names_out"),
+    ("components_ is float64 for rows in float32", AssertionError, "test_pca_dtype_preservation"),
+    (
+        "the mean of whitened codes is 0 up to rounding in float32",
+        AssertionError,
+        "test_whitening",
+    ),
+]
+INCREMENTAL_FAILURES = [
+    (
+        "no partial_fit",
+        AttributeError,
+        "test_n_samples_equal_n_components",
+        "test_n_components_none",
+        "test_incremental_pca_set_params",
+        "test_incremental_pca_partial_fit_small_batch",
+        "test_incremental_pca_partial_fit",
+        "test_incremental_pca_partial_fit_float_division",
+    ),
+    (
+        VARIANCES,
+        AttributeError,
+        "test_incremental_pca",
+        "test_incremental_pca_sparse",
+        "test_singular_values",
+        "test_incremental_pca_fit_overflow_error",
+    ),
+    (
+        "n_components is a whole number: no None",
+        ValueError,
+        "test_incremental_pca_num_features_change",
+        "test_incremental_pca_batch_signs",
+        "test_incremental_pca_batch_values",
+        "test_explained_variances",
+        "test_whitening",
+    ),
+    (
+        "components may be more than columns or rows",
+        pytest.fail.Exception,
+        "test_incremental_pca_validation",
+    ),
+    (NAMES, AssertionError, "test_incremental_pca_feature_names_out"),
+]
+
+
+def ours(n_components=2, **given):
+    """Return the autoencoder that is PCA of all rows, in place of PCA with these arguments."""
+    taken = {name: value for name, value in given.items() if name not in LEFT_OUT}
+    return AutoencoderTransformer(n_components, hidden_layer_sizes=(), max_iter=0, **taken)
+
+
+def thinned(mark):
+    """Return a mark of a test, with one of the values that repeat it most."""
+    if mark.name == "parametrize" and mark.args[0] in ("density", "scale"):
+        name, values = mark.args
+        return pytest.mark.parametrize(name, values[1:2]).mark
+    return mark
+
+
+def adopted(name, replaced, failures):
+    """Return a class of the tests in a file of scikit-learn's, with ours in place of a class."""
+    path = Path(sklearn.decomposition.__file__).parent / "tests" / f"{name}.py"
+    # A copy of its own: that of scikit-learn keeps its class.
+    spec = spec_from_file_location(f"ours_in_{name}", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    setattr(module, replaced, ours)
+    tests = {
+        key: test
+        for key, test in vars(module).items()
+        if key.startswith("test_") and not any(part in key for part in NOT_OURS)
+    }
+    for test in tests.values():
+        test.pytestmark = [thinned(mark) for mark in getattr(test, "pytestmark", [])]
+    for reason, raises, *names in failures:
+        for key in tests.keys() & names:
+            pytest.mark.xfail(reason=reason, raises=raises)(tests[key])
+    return type(name, (), {key: staticmethod(test) for key, test in tests.items()})
+
+
+TestPCA = adopted("test_pca", "PCA", PCA_FAILURES)
+TestIncrementalPCA = adopted("test_incremental_pca", "IncrementalPCA", INCREMENTAL_FAILURES)
+
+
+@pytest.fixture
+def global_random_seed():
+    """Scikit-learn's own default."""
+    return 42
+
+
+@pytest.fixture(params=["float32", "float64"])
+def global_dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.mark.parametrize("name", sorted(LEFT_OUT))
+def test_what_is_left_out_is_refused_and_the_guide_says_so(name):
+    with pytest.raises(TypeError, match=name):
+        AutoencoderTransformer(**{name: None})
+    assert f"`{name}`" in PAGE.read_text()
