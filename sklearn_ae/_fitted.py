@@ -29,6 +29,8 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Encodes and decodes, in the units of the user.
     n_features_in_, n_components_ : int
         Widths of rows and codes.
+    mean_ : ndarray of shape (n_features,)
+        Of the rows of `fit`, in their dtype.
     device_ : str
         Where the module is.
     """
@@ -37,6 +39,7 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     n_features_in_: int
     n_components_: int
     device_: str
+    mean_: np.ndarray
     _coder: nn.Module
     _code_layer: int | None
     _n_features_out: int
@@ -59,7 +62,8 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if self._whitening is not None:
             mean, deviation = self._whitening
             codes, scale = (codes - mean) / deviation, deviation[:, None]
-        return mean_jacobian(self.module_.decoder, codes, self.device_) / scale
+        components = mean_jacobian(self.module_.decoder, codes, self.device_) / scale
+        return components.astype(self.mean_.dtype)
 
     def transform(self, X: Any) -> Any:
         """Encode rows.

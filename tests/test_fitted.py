@@ -6,7 +6,7 @@ import torch
 from curves import curve, fit_pca, gaussian, make, mlp
 from sklearn.exceptions import NotFittedError
 
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, _fitting
 
 X = curve()
 
@@ -33,10 +33,26 @@ def test_components_of_pca(make_estimator, whiten):
     assert model.is_pca_
     np.testing.assert_allclose(model.components_, pca.components_, atol=1e-7)
     codes = pca.transform(rows)
-    np.testing.assert_allclose(model.transform(rows), codes, atol=1e-5 * np.abs(codes).max())
+    np.testing.assert_allclose(model.transform(rows), codes, atol=1e-7 * np.abs(codes).max())
     np.testing.assert_allclose(
-        model.inverse_transform(codes), pca.inverse_transform(codes), atol=1e-5 * np.abs(rows).max()
+        model.inverse_transform(codes), pca.inverse_transform(codes), atol=1e-7 * np.abs(rows).max()
     )
+
+
+def test_whitened_codes_of_pca_are_of_all_rows(monkeypatch):
+    monkeypatch.setattr(_fitting, "MANY_ROWS", 50)
+    rows = gaussian()
+    model = make(n_components=3, whiten=True).fit(rows)
+    assert model.is_pca_
+    codes = model.transform(rows)
+    np.testing.assert_allclose(codes.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(codes.std(axis=0, ddof=1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_dtype_is_that_of_the_rows(make_estimator, dtype):
+    model = make(make_estimator).fit(X.astype(dtype))
+    assert model.mean_.dtype == model.components_.dtype == dtype
 
 
 @pytest.mark.parametrize(

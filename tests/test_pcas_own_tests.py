@@ -86,12 +86,6 @@ PCA_FAILURES = [
     ("no get_covariance, get_precision: not a Gaussian model", AttributeError, "test_pca"),
     ("score is a share of variance, not a log-likelihood", AssertionError, "test_pca_score"),
     (NAMES, AssertionError, "test_feature_names_out"),
-    ("components_ is float64 for rows in float32", AssertionError, "test_pca_dtype_preservation"),
-    (
-        "the mean of whitened codes is 0 up to rounding in float32",
-        AssertionError,
-        "test_whitening",
-    ),
 ]
 INCREMENTAL_FAILURES = [
     (

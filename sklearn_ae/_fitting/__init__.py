@@ -78,7 +78,7 @@ class Fit:
     interrupted : bool
         Whether the user ended the training.
     mean : ndarray of shape (n_columns,)
-        Of all rows, in the units of the user.
+        Of all rows, in the units of the user, in their dtype.
     n_rows : int
         How many there are.
     codes : ndarray of shape (n_codes, n_components) or None
@@ -173,10 +173,10 @@ def _fit(
         rows, start = _find_start(spec, training, X, seed, device, previous)
     network = _make_network(spec, parts, rows, start, seed, device, previous)
     net = _make_net(spec, training, network, rows, start, seed, generator, previous)
-    fit = Fit(net, rows.scaling, rows.all.sums.mean, len(rows.all.rows))
+    fit = Fit(net, rows.scaling, rows.all.sums.mean.astype(X.dtype), len(rows.all.rows))
     _train(fit, spec, training, rows, start, seed, generator, previous, listen)
-    if spec.whiten:
-        fit.whitening = _mean_and_deviation(fit.net.module_, spec, rows, fit.is_pca)
+    if spec.whiten and not fit.is_pca:
+        fit.whitening = _whitening(fit.net.module_, spec, rows)
     return fit
 
 
@@ -294,21 +294,23 @@ def _as_of_now(fit, spec, rows):
     net.__dict__.update(fit.net.__dict__)
     net.module_, net.history_ = copy.deepcopy((fit.net.module_, fit.net.history_))
     drop_unfinished(net)
-    whitening = _mean_and_deviation(net.module_, spec, rows, False) if spec.whiten else None
+    whitening = _whitening(net.module_, spec, rows) if spec.whiten else None
     return replace(fit, net=net, whitening=whitening)
 
 
 @torch.inference_mode()
-def _mean_and_deviation(network, spec, rows, is_pca):
+def _whitening(network, spec, rows):
     """Return mean and deviation of the codes, of many rows of some, in the units of the user."""
-    encoder = refined(network, 0 if is_pca else spec.n_steps).eval().encoder
-    dtype = next(network.parameters()).dtype
+    encoder = refined(network, spec.n_steps).eval().encoder
     blocks = rows.all.rows.sample(MANY_ROWS).blocks()
-    codes = torch.cat([encoder(block.to(dtype)).double().cpu() for block in blocks]).numpy()
-    deviation = codes.std(axis=0, ddof=1)
-    # A number that is always the same stays as it is.
-    deviation[deviation <= np.finfo(np.float32).eps * deviation.max()] = 1.0
-    return codes.mean(axis=0) * rows.scaling.scale, deviation * rows.scaling.scale
+    codes = torch.cat([encoder(block).double().cpu() for block in blocks]).numpy()
+    return codes.mean(axis=0) * rows.scaling.scale, _divisors(codes.std(axis=0, ddof=1), rows)
+
+
+def _divisors(deviations, rows):
+    """Return deviations in the units of the user; a number that is always the same stays so."""
+    found = deviations > np.finfo(np.float32).eps * deviations.max()
+    return np.where(found, deviations, 1.0) * rows.scaling.scale
 
 
 def _tell_unit(spec, training):
@@ -335,4 +337,8 @@ def _fall_back(fit, spec, training, rows, seed, why):
     net.initialize_optimizer()
     fit.is_pca, fit.loss, fit.score = True, fit.pca_loss, fit.pca_score
     fit.codes = None
+    if spec.whiten:
+        n = fit.n_rows
+        deviations = _divisors(pca.deviations * np.sqrt(n / (n - 1)), rows)
+        fit.whitening = np.zeros(spec.n_components), deviations
     without_rows(net)

@@ -77,7 +77,8 @@ def check_attributes(attributes: dict[str, Any]) -> None:
         raise damaged("its _whitening is not mean and deviation of its codes")
     if codes is not None and not (len(codes) and _is_table(codes, (len(codes), width))):
         raise damaged("its _some_codes are no codes")
-    if "mean_" in attributes and not _is_table(attributes["mean_"], shape):
+    mean = attributes["mean_"]
+    if not _is_table(mean, shape) and not _is_table(mean, shape, np.float32):
         raise damaged("its mean_ is not one of its columns")
     if not isinstance(attributes["_structure"], dict):
         raise damaged(f"its _structure is {attributes['_structure']!r}")
@@ -90,9 +91,9 @@ def check_attributes(attributes: dict[str, Any]) -> None:
             raise damaged("its feature_names_in_ are no names of its columns")
 
 
-def _is_table(value: Any, shape: tuple[int, ...]) -> bool:
-    """Tell whether a value is an array of finite float64 of this shape."""
-    table = isinstance(value, np.ndarray) and value.dtype == np.float64 and value.shape == shape
+def _is_table(value: Any, shape: tuple[int, ...], dtype: type = np.float64) -> bool:
+    """Tell whether a value is an array of finite numbers of this shape."""
+    table = isinstance(value, np.ndarray) and value.dtype == dtype and value.shape == shape
     return table and bool(np.isfinite(value).all())
 
 

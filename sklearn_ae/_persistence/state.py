@@ -122,7 +122,7 @@ def unpack(
         saved = state["_saved"]
         fitted = from_text(saved["fitted"])
         check_names(cls, fitted)
-        attributes = ADDED_BY_FIT | attributes | fitted
+        attributes = ADDED_BY_FIT | {"mean_": saved["scaling"]["shift"]} | attributes | fitted
         net = attributes.pop("_net")
         check_attributes(attributes)
         check_history(net)
