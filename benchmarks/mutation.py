@@ -47,7 +47,10 @@ PLACES = {
         ["fitting/test_random_features.py", "fitting/test_closed_form.py"],
     ),
     "persistence": (
-        [f"_persistence/{name}.py" for name in ("plain", "modules", "checks", "parameters", "state")],
+        [
+            f"_persistence/{name}.py"
+            for name in ("plain", "modules", "checks", "parameters", "state")
+        ],
         ["persistence", "test_crafted_files.py", "test_skops.py"],
     ),
 }
