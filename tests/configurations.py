@@ -22,7 +22,6 @@ SHARED = [
     {"early_stopping": False},
     {"encoder": Network, "decoder": Network},
     {"warm_start": True},
-    {"whiten": True},
     {"tied_weights": True},
     {"encoder": "attention"},
     {"encoder": "conv", "image_shape": (1, 1, -1), "hidden_layer_sizes": (4,)},
@@ -37,6 +36,7 @@ PLAIN = [
     {"pretraining": RBMPretraining(max_iter=2), "init": "random", "activation": "logistic"},
     {"pretraining": "denoising", "init": "random"},
     {"code_layer": 0},
+    {"whiten": True},
     {"code_layer": 1, "encoder": "attention", "hidden_layer_sizes": (4, 4)},
     {"loss": nn.L1Loss(), "optimizer": "adamw", "batch_size": 7, "weight_decay": 0.1},
 ]

@@ -28,10 +28,10 @@ SMALL = {
 IMAGES = {"encoder": "conv", "image_shape": (1, 8, 8), "hidden_layer_sizes": (4, 8)}
 SETTINGS = {
     "plain codes": {"transform_max_iter": 0},
-    "five steps": {"transform_max_iter": 5},
+    "three steps": {"transform_max_iter": 3},
     "pca": {"max_iter": 0, "n_components": 60},
     "random": {"init": "random"},
-    "conv to dense": {**IMAGES, "decoder": "dense"},
+    "conv to dense": {**IMAGES, "decoder": "dense", "transform_max_iter": 0},
     "attention": {"encoder": "attention", "image_shape": (1, 8, 8), "hidden_layer_sizes": (8,)},
     "tied": {"tied_weights": True, "activation": "tanh"},
     "hidden layer": {"code_layer": 0},
@@ -63,13 +63,8 @@ def test_onnxruntime_agrees(params):
         assert_near(found, expected[: len(few)])
 
 
-@pytest.mark.parametrize(
-    "model",
-    [AutoencoderTransformer(**SMALL | IMAGES), DenoisingAutoencoderTransformer(**SMALL)],
-    ids=["conv", "denoising"],
-)
-def test_there_and_back(model):
-    model.fit(X)
+def test_there_and_back():
+    model = DenoisingAutoencoderTransformer(**SMALL | IMAGES).fit(X)
     rows = X.astype(np.float32)
     (codes,) = run(ours.to_onnx(model), rows)
     assert_near(codes, model.transform(rows))
@@ -78,7 +73,9 @@ def test_there_and_back(model):
 
 
 @pytest.mark.parametrize(
-    "params, dtype", [({}, np.float32), (IMAGES, np.float64)], ids=["dense", "conv"]
+    "params, dtype",
+    [({}, np.float32), (IMAGES | {"transform_max_iter": 0}, np.float64)],
+    ids=["dense", "conv"],
 )
 def test_pipeline(params, dtype):
     ours.register()

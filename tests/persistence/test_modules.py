@@ -107,6 +107,14 @@ def test_only_what_is_the_users_is_an_object():
     assert thaw((text, arrays, objects), CPU)[1] is not thawed[1]
 
 
+def test_modules_with_attributes_that_are_no_plain_data_are_objects():
+    layer = nn.Linear(2, 2)
+    layer.made_by = object
+    text, _, objects = freeze(layer)
+    assert json.loads(text) == {"object": 0}
+    assert objects[0].made_by is object
+
+
 @pytest.mark.parametrize("hook", ["register_forward_hook", "register_forward_pre_hook"])
 def test_modules_with_hooks_are_objects(hook):
     layer = nn.Linear(2, 2)
