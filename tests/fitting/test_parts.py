@@ -270,7 +270,10 @@ def test_activations_of_a_width(activation, X):
 
 def test_activations_of_images(X):
     images = np.hstack([X, X[:, :1]])
-    activation = lambda: nn.Sequential(nn.BatchNorm2d(8), nn.ReLU())  # noqa: E731
+
+    def activation():
+        return nn.Sequential(nn.BatchNorm2d(8), nn.ReLU())
+
     model = make(
         encoder="conv", image_shape=(1, 2, 3), hidden_layer_sizes=(8,), activation=activation
     )
