@@ -272,11 +272,15 @@ def train_on_lone_rows(
     return rows, principal_components(rows.train, n_components, seed)
 
 
+def _as_tensors(pca, device):
+    """Return mean and components in float32, where rows are."""
+    return (torch.from_numpy(a.astype(np.float32)).to(device) for a in (pca.mean, pca.components))
+
+
 @torch.no_grad()
 def _missed(pca, rows):
     """Return what PCA misses of each row: the squared distance."""
-    centre = torch.from_numpy(pca.mean.astype(np.float32)).to(rows.device)
-    components = torch.from_numpy(pca.components.astype(np.float32)).to(rows.device)
+    centre, components = _as_tensors(pca, rows.device)
     found = []
     for block in rows.blocks():
         away = block - centre
@@ -296,8 +300,7 @@ def find_start(rows: FitRows, pca: PrincipalComponents) -> Start:
         Of the training rows.
     """
     train, scaling = rows.train.rows, rows.scaling
-    centre = torch.from_numpy(pca.mean.astype(np.float32)).to(train.device)
-    components = torch.from_numpy(pca.components.astype(np.float32)).to(train.device)
+    centre, components = _as_tensors(pca, train.device)
     distances, codes = [], []
     for block in train.sample(MANY_ROWS).blocks():
         away = block - centre

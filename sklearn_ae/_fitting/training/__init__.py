@@ -236,6 +236,8 @@ def _spoiled(net, train, start):
 def without_rows(net: ReconstructionNet) -> ReconstructionNet:
     """Take out of a net, in place, what it held for its training: rows, generators, weights."""
     net.train_split = net.denoising = net.iterator_train__generator = None
+    # What was known of these rows.
+    net.inside = False
     net.callbacks_ = [(name, c) for name, c in net.callbacks_ if not isinstance(c, KeepBest)]
     net.callbacks = [c for c in net.callbacks if not (isinstance(c, tuple) and c[0] == "keep_best")]
     return net
