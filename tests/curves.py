@@ -1,5 +1,6 @@
 """Small tables that a curve explains, or nothing does, and estimators that are quick on them."""
 
+import functools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 
 ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoderTransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
+every_init = pytest.mark.parametrize("init", ["pca", "random"])
 
 
 def parabola(n_rows=200, noise=0.02, seed=0):
@@ -52,6 +54,10 @@ def check_learns(model, X):
     assert np.isfinite(model.reconstruct(X)).all()
     assert min(model.loss_curve_[1:]) < model.loss_curve_[0]
     return model
+
+
+# For long enough to learn something of a curve.
+make_learner = functools.partial(make, max_iter=15)
 
 
 def fit_pca(X, n_components):

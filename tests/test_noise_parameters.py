@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from curves import curve, make
+from curves import curve, every_init, make
 from torch import nn
 
 from sklearn_ae import DenoisingAutoencoderTransformer
@@ -12,9 +12,6 @@ from sklearn_ae import DenoisingAutoencoderTransformer
 @pytest.fixture
 def X():
     return curve()
-
-
-every_init = pytest.mark.parametrize("init", ["pca", "random"])
 
 
 def denoising(**params):

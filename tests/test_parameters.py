@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 import torch
 from curves import check_learns as check
-from curves import curve, every_estimator, mlp
-from curves import make as make_quick
+from curves import curve, every_estimator, every_init, mlp
+from curves import make_learner as make
 from sklearn.decomposition import PCA
 from torch import nn
 
 from sklearn_ae._fitting.training import OPTIMIZERS
 from sklearn_ae.losses import LOSSES
 from sklearn_ae.modules import ACTIVATIONS
-
-every_init = pytest.mark.parametrize("init", ["pca", "random"])
-make = functools.partial(make_quick, max_iter=15)
 
 
 @pytest.fixture

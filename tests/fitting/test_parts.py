@@ -1,24 +1,20 @@
 """What networks are made of: modules, activations and all else that users give."""
 
 import copy
-import functools
 import threading
 
 import numpy as np
 import pytest
 import torch
 from curves import check_learns as check
-from curves import curve, every_estimator, mlp
-from curves import make as make_quick
+from curves import curve, every_estimator, every_init, mlp
+from curves import make_learner as make
 from sklearn.base import clone
 from skorch.callbacks import EpochTimer, LoadInitState
 from torch import nn
 
 from sklearn_ae import _fitting
 from sklearn_ae.modules import Gate
-
-every_init = pytest.mark.parametrize("init", ["pca", "random"])
-make = functools.partial(make_quick, max_iter=15)
 
 
 @pytest.fixture
