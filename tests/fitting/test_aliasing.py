@@ -9,12 +9,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from curves import every_init
 from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
-
-every_init = pytest.mark.parametrize("init", ["pca", "random"])
 
 
 def curved(n_rows=200, seed=0):

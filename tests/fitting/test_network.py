@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from curves import every_init
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -32,7 +33,6 @@ NETWORKS = {
                             "hidden_layer_sizes": (16,)},
 }  # fmt: skip
 every_network = pytest.mark.parametrize("params", NETWORKS.values(), ids=NETWORKS)
-every_init = pytest.mark.parametrize("init", ["pca", "random"])
 
 
 def make(cls=AutoencoderTransformer, **params):
