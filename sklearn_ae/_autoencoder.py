@@ -23,9 +23,15 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     Parameters
     ----------
-    n_components : int, default=2
-        Size of the code (the bottleneck). May exceed the number of features; where the fitted model
-        is PCA, what is more than the directions of the data is zero.
+    n_components : int, float or None, default=None
+        Size of the code (the bottleneck). None is as many as there are rows or columns, as for PCA;
+        a float in (0, 1) the smallest size that explains this share of the variance of the
+        held-out rows. It may exceed the number of columns, and what is more than the
+        directions of the data is then zero.
+    max_components : int or None, default=None
+        Size of the code that is trained, of which the first `n_components` numbers are used; None
+        trains what is used. One training then serves codes of every size: see `truncated`, and
+        `memory` for searches.
     hidden_layer_sizes : array-like of int, int or "auto", default="auto"
         Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
         is allowed. With "conv" channels, each layer halving the image; with "attention" the size
@@ -78,7 +84,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         As in torch's optimizers; with ``init="pca"`` it pulls towards PCA.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is a sixteenth of the training rows, but between 16 and 128.
-    max_iter : int, default=100
+    max_iter : int, default=60
         Most epochs; where `n_iter_` is as many, more may be better. 0 does not train: with
         ``init="pca"`` a dense decoder, neither tied nor of probabilities, is solved in closed form;
         others stay as they were drawn or pretrained.
@@ -96,6 +102,10 @@ class AutoencoderTransformer(BaseAutoencoder):
         Steps of gradient descent by which `transform` improves each code that the encoder gives:
         a step is taken where the decoder then rebuilds the row with less squared error, whatever
         `loss` is. 0 leaves the codes alone.
+    memory : str, object with the joblib.Memory interface or None, default=None
+        Where trainings are cached, by their rows and by all parameters but `n_components`, so that
+        a search over it trains once for each fold; needs `max_components`. A path is a folder.
+        With ``random_state=None`` any earlier training of these rows will do.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units, to one that is no worse on the
         rows that choose; of as many rows, the same are held out again. After falling back to PCA it
@@ -205,8 +215,9 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     def __init__(
         self,
-        n_components: int = 2,
+        n_components: int | float | None = None,
         *,
+        max_components: int | None = None,
         hidden_layer_sizes: Any = "auto",
         activation: str | Callable[[], nn.Module] = "gelu",
         init: str = "pca",
@@ -222,12 +233,13 @@ class AutoencoderTransformer(BaseAutoencoder):
         learning_rate_init: float = 3e-3,
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
-        max_iter: int = 100,
+        max_iter: int = 60,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 25,
         tol: float = 1e-4,
         transform_max_iter: int = 5,
+        memory: Any = None,
         warm_start: bool = False,
         callbacks: list | None = None,
         device: str = "auto",
@@ -235,6 +247,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         verbose: int = 0,
     ):
         self.n_components = n_components
+        self.max_components = max_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.init = init
@@ -256,6 +269,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.transform_max_iter = transform_max_iter
+        self.memory = memory
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device

@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 from sklearn_ae._device import nearest_device, own_settings
 from sklearn_ae._fitted import FLOATS, FittedMixin
 from sklearn_ae._fitting import Fit, Previous, fit_network
-from sklearn_ae._fitting.training.net import restored_net
+from sklearn_ae._fitting.training.net import net_of, restored_net
 from sklearn_ae._inference import count_outputs, in_user_units
 from sklearn_ae._parameters import (
     CONSTRAINTS,
@@ -104,7 +104,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
 
     def _previous(self, structure: dict) -> Previous | None:
         """Return the fit to go on from, None to start anew."""
-        if not (self.warm_start and hasattr(self, "net_")) or self.is_pca_:
+        if not (self.warm_start and hasattr(self, "net_")) or self._nested is None:
+            return None
+        if self._sizes["is_pca"][len(self._nested.ratios) - 1]:
             return None
         before = self._structure
         changed = {name: now for name, now in structure.items() if now != before[name]}
@@ -116,7 +118,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
                 f"warm_start=True goes on with the network of the last fit, but {found}. Set "
                 "warm_start=False to start anew."
             )
-        return Previous(self.net_.module_, self._scaling, self._split_seed)
+        return Previous(self._nested, self._scaling, self._split_seed)
 
     def _listeners(self, task: FitTask, now: Any) -> list:
         """Return what tells scikit-learn's callbacks of the epochs, and of the fit as it is now."""
@@ -131,29 +133,46 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
 
     def _keep(self, fit: Fit) -> None:
         """Set the fitted attributes."""
-        self.net_, self._scaling = fit.net, fit.scaling
-        self.n_components_, self._code_layer = int(self.n_components), self.code_layer
-        self._n_steps = 0 if fit.is_pca else self.transform_max_iter
-        self._some_codes, self._whitening = fit.codes, fit.whitening
+        self.net_, self._scaling, self._code_layer = fit.net, fit.scaling, self.code_layer
+        self._nested, self._pca, self._some_codes = fit.nested, fit.pca, fit.codes
+        self._sizes = {name: values.tolist() for name, values in vars(fit.sizes).items()}
+        self._is_ordered = fit.is_ordered
+        self._whitenings = [
+            (n, mean.tolist(), deviation.tolist()) for n, (mean, deviation) in fit.whitening.items()
+        ]
+        self._variance, self._variances = fit.variance, fit.variances
         self.mean_, self.n_samples_ = fit.mean, fit.n_rows
-        self._wrap()
         history = fit.net.history
         # scikit-learn counts a closed form as one iteration.
         self.n_iter_, self.best_iter_ = max(len(history), 1), fit.best_iter
-        self.best_loss_, self.pca_loss_ = fit.loss, fit.pca_loss
         self.loss_curve_ = [row["train_loss"] for row in history]
         self.validation_loss_curve_ = (
             [row["valid_loss"] for row in history] if self.early_stopping else None
         )
-        self.pca_score_, self.score_, self.is_pca_ = fit.pca_score, fit.score, fit.is_pca
         self.batch_size_ = fit.net.batch_size
+        self._use(fit.n_components)
+
+    def _use(self, n: int) -> None:
+        """Set what is that of codes of size `n`."""
+        self.net_ = net_of(self.net_, self._module_of_size(n))
+        self.n_components_, self.is_pca_ = n, self._sizes["is_pca"][n - 1]
+        self._n_steps = 0 if self.is_pca_ else self.transform_max_iter
+        self.best_loss_ = self._known("loss", n)
+        held_out = self.validation_loss_curve_ is not None
+        for name in ("pca_loss", "score", "pca_score"):
+            setattr(self, f"{name}_", self._known(name, n) if held_out else None)
+        self._wrap()
 
     def _wrap(self) -> None:
         """Set the device, and the module for rows and codes in the units of the user."""
         self.device_ = str(self.net_.device)
         with own_settings(torch.device(self.device_)):
             self.module_, self._coder = in_user_units(
-                self.net_.module_, self._scaling, self._n_steps, self._code_layer, self._whitening
+                self.net_.module_,
+                self._scaling,
+                self._n_steps,
+                self._code_layer,
+                self._whitening_of_size(self.n_components_),
             )
         self._n_features_out = self.n_components_
         if self._code_layer is not None:
@@ -193,7 +212,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             del state["module_"], state["_coder"]
             rest = {name: getattr(net, name) for name in ("batch_size", "max_epochs")}
             rest["history"] = list(net.history)
-            state = pack(self, state, [net.module_, net.criterion_], rest)
+            parts = {"nested": state.pop("_nested"), "pca": state.pop("_pca")}
+            state = pack(self, state, {**parts, "loss": net.criterion_}, rest)
         return state
 
     def __setstate__(self, state: dict) -> None:
@@ -207,8 +227,10 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         """
         saved = unpack(type(self), state, Scaling, nearest_device)
         super().__setstate__(unpack_parameters(saved.attributes))
-        if saved.network is not None:
-            self._scaling = saved.scaling
-            n_columns = self.n_features_in_
-            self.net_ = restored_net(saved.network, saved.loss, saved.device, n_columns, saved.net)
+        if saved.net is not None:
+            self._scaling, self._nested, self._pca = saved.scaling, saved.nested, saved.pca
+            module = self._module_of_size(self.n_components_)
+            self.net_ = restored_net(
+                module, saved.loss, saved.device, self.n_features_in_, saved.net
+            )
             self._wrap()

@@ -11,16 +11,16 @@ from torch import nn
 from sklearn_ae._inference import (
     apply,
     farthest_from,
-    mean_jacobian,
     squared_errors,
     sum_of_squares_about,
 )
 from sklearn_ae._rows import Scaling
+from sklearn_ae._sizes import SizesMixin
 
 FLOATS = [np.float64, np.float32]
 
 
-class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Transform and back, and how well; of what `fit` sets it needs the attributes below.
 
     Attributes
@@ -29,8 +29,6 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Encodes and decodes, in the units of the user.
     n_features_in_, n_components_ : int
         Widths of rows and codes.
-    mean_ : ndarray of shape (n_features,)
-        Of the rows of `fit`, in their dtype.
     device_ : str
         Where the module is.
     """
@@ -39,31 +37,10 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     n_features_in_: int
     n_components_: int
     device_: str
-    mean_: np.ndarray
     _coder: nn.Module
     _code_layer: int | None
     _n_features_out: int
     _scaling: Scaling
-    _whitening: tuple[np.ndarray, np.ndarray] | None
-    _some_codes: np.ndarray | None
-
-    @property
-    def components_(self) -> np.ndarray:
-        """What each number of the code changes: ndarray of shape (n_components, n_features).
-
-        The mean change of a reconstruction with each number, over the codes of some rows (the mean
-        Jacobian of the decoder), before any whitening. It is local where codes are curved. Of PCA
-        itself (`is_pca_`) it is PCA's `components_`. Computed when it is asked for.
-        """
-        check_is_fitted(self)
-        codes, scale = self._some_codes, np.ones((1, 1))
-        if codes is None:
-            codes = np.zeros((1, self.n_components_))
-        if self._whitening is not None:
-            mean, deviation = self._whitening
-            codes, scale = (codes - mean) / deviation, deviation[:, None]
-        components = mean_jacobian(self.module_.decoder, codes, self.device_) / scale
-        return components.astype(self.mean_.dtype)
 
     def transform(self, X: Any) -> Any:
         """Encode rows.

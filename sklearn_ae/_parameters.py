@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae._device import resolve_device
-from sklearn_ae._sklearn import Interval, StrOptions
+from sklearn_ae._sklearn import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn_ae._specs import NetworkSpec, NoiseSpec, TrainingSpec
 from sklearn_ae.corruption import KINDS
 from sklearn_ae.losses import LOSSES
@@ -20,7 +20,13 @@ from sklearn_ae.pretraining import NAMED, RBMPretraining, StackedDenoisingPretra
 
 # Those that both estimators have.
 CONSTRAINTS: dict = {
-    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "n_components": [
+        None,
+        Interval(Integral, 1, None, closed="left"),
+        Interval(RealNotInt, 0, 1, closed="neither"),
+    ],
+    "max_components": [None, Interval(Integral, 1, None, closed="left")],
+    "memory": [None, str, HasMethods("cache")],
     "hidden_layer_sizes": [
         StrOptions({"auto"}),
         "array-like",
@@ -86,6 +92,7 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
         If a list has a wrong entry, parameters contradict each other, or there is no such device.
     """
     resolve_device(params["device"])
+    n_components, max_components = _components(params)
     encoder, decoder = _networks(params)
     if params["whiten"] and params["code_layer"] is not None:
         raise ValueError(
@@ -95,7 +102,8 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
         )
     activation = params["activation"]
     network = NetworkSpec(
-        n_components=int(params["n_components"]),
+        n_components=n_components,
+        max_components=max_components,
         encoder=encoder,
         decoder=decoder,
         hidden_layer_sizes=_hidden_layer_sizes(params["hidden_layer_sizes"], encoder),
@@ -151,8 +159,9 @@ def for_columns(network: NetworkSpec, noise: NoiseSpec | None, n_columns: int) -
 
 def describe_network(params: dict[str, Any], n_features: int) -> dict:
     """Return what the network is built from, to compare it with that of another fit."""
-    names = ("n_components", "activation", "init", "encoder", "decoder", "tied_weights")
+    names = ("activation", "init", "encoder", "decoder", "tied_weights")
     described = {name: params[name] for name in names}
+    described["n_components"] = params["max_components"] or params["n_components"]
     for name in ("hidden_layer_sizes", "image_shape"):
         described[name] = np.ravel(params[name]).tolist()
     described["n_features_in_"] = n_features
@@ -161,6 +170,40 @@ def describe_network(params: dict[str, Any], n_features: int) -> dict:
     described["loss"] = "binary_log_loss" if probabilities else "another"
     described["corruption_loss_weight > 0"] = params.get("corruption_loss_weight", 0) > 0
     return described
+
+
+def _components(params: dict[str, Any]) -> tuple[int | float | None, int | None]:
+    """Return the size of the code that is used, and that which is trained where it is another."""
+    n, most = params["n_components"], params["max_components"]
+    for name, value in (("n_components", n), ("max_components", most)):
+        if isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name}={value!r} must be a number, not a boolean.")
+    given = isinstance(n, Integral)
+    if given and most is not None and n > most:
+        raise ValueError(
+            f"n_components={n!r} must be at most max_components={most!r}, the size of the code that "
+            "is trained."
+        )
+    if most is not None or not (given or n is None):
+        asked = f"n_components={n!r}" if most is None else f"max_components={most!r}"
+        _check_ordered(params, asked)
+    modules = [name for name in ("encoder", "decoder") if isinstance(params[name], nn.Module)]
+    if modules and not given and most is None:
+        raise ValueError(
+            f"n_components={n!r} leaves the size of the code to the data, but {modules[0]} is a "
+            "module, which has one. Give n_components, or a callable that makes the module."
+        )
+    size = int(n) if given else None if n is None else float(n)
+    return size, None if most is None else int(most)
+
+
+def _check_ordered(params, asked):
+    """Check that the first numbers of a code will be a code of their own."""
+    if params["init"] != "pca" or params["code_layer"] is not None:
+        raise ValueError(
+            f"{asked} needs codes whose first numbers are codes of their own: init='pca' and "
+            f"code_layer=None; got init={params['init']!r}, code_layer={params['code_layer']!r}."
+        )
 
 
 def _hidden_layer_sizes(value: Any, encoder: Any) -> tuple[int, ...] | None:

@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -23,4 +23,12 @@ except ImportError:  # before 1.9
         return called
 
 
-__all__ = ["CallbackSupportMixin", "Interval", "StrOptions", "fit_context", "with_callbacks"]
+__all__ = [
+    "CallbackSupportMixin",
+    "HasMethods",
+    "Interval",
+    "RealNotInt",
+    "StrOptions",
+    "fit_context",
+    "with_callbacks",
+]

@@ -14,8 +14,10 @@ class NetworkSpec:
 
     Attributes
     ----------
-    n_components : int
-        Size of the code.
+    n_components : int, float or None
+        Size of the code; the share of variance that it has to explain; or all that there are.
+    max_components : int or None
+        Size of the code that is trained, where it is not that of `n_components`.
     encoder, decoder : str, nn.Module or callable
         A kind of network ("dense", "conv", "attention", "linear"), or a user's.
     hidden_layer_sizes : tuple of int or None
@@ -42,7 +44,8 @@ class NetworkSpec:
         Steps of gradient descent that improve each code.
     """
 
-    n_components: int
+    n_components: int | float | None
+    max_components: int | None
     encoder: Any
     decoder: Any
     hidden_layer_sizes: tuple[int, ...] | None

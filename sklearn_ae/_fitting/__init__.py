@@ -1,7 +1,7 @@
 """One fit, from rows to the network that is kept.
 
 `_fit` is the whole of it, from top to bottom. Each stage is a file here that knows nothing of those
-after it: parts, rows, start, network, training, errors, closed_form, choice.
+after it: parts, rows, start, errors, sizes, network, training, closed_form, choice, ordered, fit.
 """
 
 import contextlib
@@ -19,17 +19,33 @@ from sklearn_ae._device import own_settings, resolve_device, seeded_globals, thr
 from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
+from sklearn_ae._fitting.fit import Fit, Previous
 from sklearn_ae._fitting.network import (
     build_network,
     build_pca,
     check_code_layer,
     count_operations,
 )
+from sklearn_ae._fitting.ordered import (
+    SOME_ROWS,
+    Sizes,
+    choose_prefixes,
+    losses_of_pca,
+    sizes_of_pca,
+    solve_prefixes,
+)
 from sklearn_ae._fitting.parts import make_parts
-from sklearn_ae._fitting.rows import draw_rows, split_rows
+from sklearn_ae._fitting.rows import FitRows, draw_rows, split_rows
+from sklearn_ae._fitting.sizes import (
+    measured_sizes,
+    most_components,
+    trained_size,
+    watched_sizes,
+)
 from sklearn_ae._fitting.start import (
     MANY_ROWS,
     SMALLEST_RESIDUAL,
+    Start,
     find_start,
     principal_components,
     sum_up_for,
@@ -44,82 +60,39 @@ from sklearn_ae._fitting.training import (
 )
 from sklearn_ae._fitting.training.denoising import make_denoising
 from sklearn_ae._fitting.training.loss import check_range, make_loss
-from sklearn_ae._fitting.training.net import ReconstructionNet, rows_for
-from sklearn_ae._rows import Scaling
+from sklearn_ae._fitting.training.prefixes import Prefixes
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
-from sklearn_ae.modules import Autoencoder
+from sklearn_ae.modules import Autoencoder, Corrected, CorrectedProbabilities, Nested
 from sklearn_ae.modules.refined import refined
 from sklearn_ae.pretraining import pretrain
+
+__all__ = ["Fit", "Previous", "fit_network"]
 
 # So many codes say what a number of the code changes on average.
 SOME_CODES = 256
 
 
-@dataclass
-class Fit:
-    """What a fit found.
-
-    Attributes
-    ----------
-    net : ReconstructionNet
-        Its module works on rows in the units of `scaling`.
-    scaling : Scaling
-        How rows were centred and scaled.
-    best_iter : int
-        Epoch whose weights are kept; 0 is the start.
-    loss : float or None
-        Loss of what is kept, on the rows that chose; without any, on training rows.
-    score : float or None
-        Share of the variance of the rows that chose which it explains.
-    pca_loss, pca_score : float or None
-        The same of PCA.
-    is_pca : bool
-        Whether what is kept is PCA.
-    interrupted : bool
-        Whether the user ended the training.
-    mean : ndarray of shape (n_columns,)
-        Of all rows, in the units of the user, in their dtype.
-    n_rows : int
-        How many there are.
-    codes : ndarray of shape (n_codes, n_components) or None
-        Codes of some of the rows that chose, in the units of the user; None of PCA, which changes
-        all alike.
-    whitening : tuple of two ndarrays of shape (n_components,) or None
-        Mean and deviation of the codes.
-    """
-
-    net: ReconstructionNet
-    scaling: Scaling
-    mean: np.ndarray
-    n_rows: int
-    best_iter: int = 0
-    loss: float | None = None
-    score: float | None = None
-    pca_loss: float | None = None
-    pca_score: float | None = None
-    is_pca: bool = False
-    interrupted: bool = False
-    codes: np.ndarray | None = None
-    whitening: tuple[np.ndarray, np.ndarray] | None = None
-
-
 @dataclass(frozen=True)
-class Previous:
-    """The fit that is gone on from.
+class _Task:
+    """What all stages of a fit know."""
 
-    Attributes
-    ----------
-    network : Autoencoder
-        Its network.
-    scaling : Scaling
-        The units of the network.
-    seed : int
-        What its held-out rows were drawn with: the same are held out again.
-    """
-
-    network: Autoencoder
-    scaling: Scaling
+    spec: NetworkSpec
+    training: TrainingSpec
     seed: int
+    generator: torch.Generator
+    rows: FitRows
+    start: Start
+    previous: Previous | None
+    # Makes PCA of the training rows, of a size.
+    linear: Callable[[int], Autoencoder]
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether codes of every size are wanted, PCA where it is not beaten.
+
+        PCA has no hidden layers to take the codes from.
+        """
+        return self.spec.at_pca and self.spec.code_layer is None
 
 
 def fit_network(
@@ -165,144 +138,251 @@ def _fit(
 ) -> Fit:
     # What is wrong with users' modules and losses shows before a row is read.
     generator = torch.Generator("cpu").manual_seed(seed)
-    parts = make_parts(spec, X.shape[1], generator)
+    n_columns, most = X.shape[1], most_components(spec, *X.shape)
+    parts = make_parts(spec, n_columns, most, generator)
     check_code_layer(Autoencoder(parts.encoder, parts.decoder), spec.code_layer)
-    check_training(training, X.shape[1])
+    check_training(training, n_columns)
 
-    with threads_for(X.shape[0] * X.shape[1] * min(X.shape), device):
-        rows, start = _find_start(spec, training, X, seed, device, previous)
-    network = _make_network(spec, parts, rows, start, seed, device, previous)
-    net = _make_net(spec, training, network, rows, start, seed, generator, previous)
-    fit = Fit(net, rows.scaling, rows.all.sums.mean.astype(X.dtype), len(rows.all.rows))
-    _train(fit, spec, training, rows, start, seed, generator, previous, listen)
-    if spec.whiten and not fit.is_pca:
-        fit.whitening = _whitening(fit.net.module_, spec, rows)
+    with threads_for(X.shape[0] * n_columns * min(X.shape), device):
+        rows, pca, n = _find_rows(spec, training, X, most, seed, device, previous)
+        start = find_start(rows, pca.first(n))
+    if n != most:
+        parts = make_parts(spec, n_columns, n, generator.manual_seed(seed))
+    linear = functools.cache(lambda n: build_pca(spec, pca.first(n), rows.scaling).to(device))
+    task = _Task(spec, training, seed, generator, rows, start, previous, linear)
+
+    nested = _make_nested(task, parts, device)
+    net, trained = _make_net(task, nested)
+    sizes = sizes_of_pca(pca, linear, rows, net.criterion_)
+    mean = rows.all.sums.mean.astype(X.dtype)
+    fit = Fit(
+        net, rows.scaling, mean, _variance(rows), X.shape[0], sizes, task.is_ordered, most, nested
+    )  # fmt: skip
+    learnable = start.residual > SMALLEST_RESIDUAL or not task.is_ordered
+    if learnable:
+        # A backward pass costs twice a forward one.
+        n_operations = 3 * count_operations(net.module_, n_columns, device)
+        with threads_for(n_operations * net.batch_size, device):
+            _train(fit, task, listen)
+            errors = _finish(fit, task)
+            _choose(fit, task, errors, trained)
+    of_all = _keep_pca(fit, task)
+    fit.n_components = _used(fit, task)
+    if spec.whiten:
+        fit.whitening = _whitening(fit, task, of_all)
+    if training.verbose and sizes.is_pca[fit.n_components - 1]:
+        why = "was not beaten on the held-out rows" if learnable else "leaves only rounding errors"
+        print(f"{training.name}: PCA {why}; the fitted model is PCA, on all rows.")
+    without_rows(net)
     return fit
 
 
-def _train(fit, spec, training, rows, start, seed, generator, previous, listen):
-    """Train the network and solve what can be solved; keep PCA where that is not beaten."""
-    net = fit.net
-    network, device = net.module_, torch.device(net.device)
-    # PCA has no hidden layers to take the codes from.
-    may_fall_back = spec.at_pca and spec.code_layer is None
-    fall_back = functools.partial(_fall_back, fit, spec, training, rows, seed)
-    linear = build_pca(spec, start.pca, rows.scaling).to(device)
-    if rows.held_out is not None:
-        pca_errors = measure_errors(linear, rows.held_out, net.criterion_)
-        total = mean_square(rows.held_out)
-        fit.pca_loss, fit.pca_score = pca_errors.loss, explained(pca_errors.square, total)
-    if may_fall_back and start.residual <= SMALLEST_RESIDUAL:
-        fall_back("leaves only rounding errors")
-        return
-
-    n_operations = count_operations(network, rows.train.rows.n_columns, device)
-    # A backward pass costs twice a forward one.
-    with threads_for(3 * n_operations * net.batch_size, device):
-        _tell_unit(spec, training)
-        listeners = listen(functools.partial(_as_of_now, fit, spec, rows))
-        keeper, fit.interrupted = train_net(net, rows.train.rows, training, listeners)
-        fit.best_iter = keeper.kept.epoch
-        errors = _finish(fit, spec, training, rows, previous, generator)
-        without_rows(net)
-        fit.codes = errors.codes[:SOME_CODES].cpu().double().numpy() * rows.scaling.scale
-        if rows.held_out is None:
-            fit.loss = _training_loss(net, spec, rows)
-            return
-    fit.loss, fit.score = errors.loss, explained(errors.square, total)
-    if may_fall_back:
-        trained = net.mean_loss(rows.train.rows.sample(MANY_ROWS), linear)
-        sizes = spec.n_components, len(rows.train.rows), len(rows.held_out)
-        if not beats_pca(errors, pca_errors, trained, *sizes):
-            fall_back("was not beaten on the held-out rows")
-
-
-def _find_start(spec, training, X, seed, device, previous):
-    """Sum up the rows, scale and split them, and find PCA of those that train."""
-    sums = sum_up_for(X, spec.n_components, device)
+def _find_rows(spec, training, X, most, seed, device, previous):
+    """Sum up the rows, scale and split them, and find PCA and the size that is trained."""
+    sums = sum_up_for(X, most, device)
     check_range(training.loss, sums)
     scaling = previous.scaling if previous else sums.scaling()
     fraction, drawn = training.validation_fraction, previous.seed if previous else seed
     chosen = draw_rows(X.shape[0], fraction, drawn)
     rows = split_rows(X, sums, scaling, chosen, device, hold_out=fraction is not None)
-    pca = principal_components(rows.train, spec.n_components, seed)
-    rows, pca = train_on_lone_rows(rows, pca, seed)
-    return rows, find_start(rows, pca)
+    pca = principal_components(rows.train, most, seed)
+    n = _find_size(spec, rows, pca, previous)
+    more = train_on_lone_rows(rows, pca.first(n), seed)
+    if more is not rows:
+        rows, pca = more, principal_components(more.train, most, seed)
+        n = _find_size(spec, rows, pca, previous)
+    return rows, pca, n
 
 
-def _make_network(spec, parts, rows, start, seed, device, previous):
-    """Build the network where it starts, pretrained if it is to be; or copy that of before."""
+def _find_size(spec, rows, pca, previous):
+    """Return the size of the code that is trained."""
     if previous:
-        return copy.deepcopy(previous.network).to(device)
+        return len(previous.nested.ratios)
+    if not spec.at_pca or spec.code_layer is not None:
+        return len(pca.components)
+    return trained_size(spec, rows, pca)
+
+
+def _variance(rows):
+    """Return the variance of all rows, summed over the columns, in the units of the user."""
+    products = rows.all.sums.products(rows.scaling.scale)
+    square = products.trace() if products.ndim == 2 else products.sum()
+    return float(square) * rows.scaling.scale**2 / (len(rows.all.rows) - 1)
+
+
+def _make_nested(task, parts, device):
+    """Build the network where it starts, pretrained if it is to be; or copy that of before."""
+    if task.previous:
+        return copy.deepcopy(task.previous.nested).to(device)
+    spec, rows, start = task.spec, task.rows, task.start
     network = build_network(spec, parts, rows.scaling, start if spec.at_pca else None).to(device)
     if spec.pretraining is not None:
-        pretrain(spec.pretraining, network, rows.train.rows, seed)
-    return network
+        pretrain(spec.pretraining, network, rows.train.rows, task.seed)
+    decoder, ratios = network.decoder, np.ones(len(start.pca.components))
+    if isinstance(decoder, Corrected) and not isinstance(decoder, CorrectedProbabilities):
+        # Logits have one unit, whatever PCA leaves.
+        ratios = np.maximum(start.pca.residuals()[1:] / start.residual, 1.0)
+    return Nested(network, ratios)
 
 
-def _make_net(spec, training, network, rows, start, seed, generator, previous):
-    """Make what trains the network: its loss, its noise, its rows."""
-    device = rows.train.rows.device
+def _make_net(task, nested):
+    """Make what trains the network: its loss, its noise, its rows; and PCA's losses on these."""
+    spec, training, rows, start = task.spec, task.training, task.rows, task.start
+    device, n = rows.train.rows.device, len(nested.ratios)
     unit = start.residual if spec.at_pca else 1.0
     criterion = make_loss(training.loss, unit, rows.scaling).to(device)
     denoising = None
     if training.noise is not None:
-        noise = torch.Generator(device).manual_seed(seed)
+        noise = torch.Generator(device).manual_seed(task.seed)
         denoising = make_denoising(training.noise, rows.scaling, spec.image_shape, noise)
-    # Not where the units are of an earlier fit: its bounds are of other rows.
-    inside = spec.at_pca and start.all_ordinary and previous is None
-    return prepare(
+    prefixes = trained = None
+    if task.is_ordered:
+        some = rows.train.rows.sample(MANY_ROWS)
+        trained = losses_of_pca(start.pca, task.linear, some, criterion)
+        if n > 1:
+            draw = np.random.default_rng(task.seed)
+            prefixes = Prefixes(nested.ratios, trained.tolist(), watched_sizes(n), draw)
+    net = prepare(
         training,
-        network,
+        nested.network,
         criterion,
         rows.train.rows,
         rows.held_out,
         denoising,
-        generator,
-        inside=inside,
+        task.generator,
+        # Not where the units are of an earlier fit: its bounds are of other rows.
+        inside=spec.at_pca and start.all_ordinary and task.previous is None,
+        prefixes=prefixes,
     )
+    return net, trained
 
 
-def _finish(fit, spec, training, rows, previous, generator):
+def _train(fit, task, listen):
+    """Train the network."""
+    _tell_unit(task.spec, task.training)
+    listeners = listen(functools.partial(_as_of_now, fit, task))
+    keeper, fit.interrupted = train_net(fit.net, task.rows.train.rows, task.training, listeners)
+    fit.best_iter = keeper.kept.epoch
+
+
+def _finish(fit, task):
     """Solve what can be solved in closed form; keep the network of before where it was better."""
     network, criterion = fit.net.module_, fit.net.criterion_
+    rows, previous, n_steps = task.rows, task.previous, task.spec.n_steps
+    trains = task.training.max_iter > 0
     if fit.best_iter == 0 and not (previous or fit.interrupted):
         # Training found nothing better than the start: its hidden layers are as drawn.
-        solve(network, rows, criterion, 0, generator)
-    if training.max_iter > 0 and not fit.interrupted:
-        errors = solve(network, rows, criterion, spec.n_steps)
+        solve(network, rows, criterion, 0, task.generator)
+    if trains and not fit.interrupted:
+        errors = solve(network, rows, criterion, n_steps)
     else:
-        errors = measure_errors(refined(network, spec.n_steps), rows.choosing, criterion)
+        errors = measure_errors(refined(network, n_steps), rows.choosing, criterion)
     if previous:
-        before = copy.deepcopy(previous.network).to(fit.net.device)
-        earlier = measure_errors(refined(before, spec.n_steps), rows.choosing, criterion)
+        before = copy.deepcopy(previous.nested.network).to(fit.net.device)
+        earlier = measure_errors(refined(before, n_steps), rows.choosing, criterion)
         if not errors.loss < earlier.loss:
             network.load_state_dict(before.state_dict())
             errors, fit.best_iter = earlier, 0
+    if task.is_ordered and not fit.interrupted and (trains or not previous):
+        solve_prefixes(fit.nested, rows, criterion, n_steps if trains else 0)
     return errors
 
 
-def _training_loss(net, spec, rows):
-    """Return the loss on training rows, of many on some."""
-    some = rows.train.rows.sample(MANY_ROWS)
-    return measure_errors(refined(net.module_, spec.n_steps), some, net.criterion_).loss
+def _choose(fit, task, errors, trained):
+    """Measure the codes of every size, and keep PCA where it is not beaten."""
+    rows, sizes, n_steps = task.rows, fit.sizes, task.spec.n_steps
+    criterion, n = fit.net.criterion_, len(fit.nested.ratios)
+    fit.codes = errors.codes[:SOME_CODES].cpu().double().numpy() * rows.scaling.scale
+    if rows.held_out is None:
+        some = rows.train.rows.sample(MANY_ROWS)
+        errors, total = (
+            measure_errors(refined(fit.net.module_, n_steps), some, criterion),
+            mean_square(some),
+        )
+    else:
+        total = mean_square(rows.held_out)
+    # Without an order there is no other size.
+    sizes.is_pca[n - 1 if task.is_ordered else slice(None)] = False
+    sizes.loss[n - 1], sizes.score[n - 1] = errors.loss, explained(errors.square, total)
+    if not task.is_ordered:
+        return
+    if rows.held_out is not None:
+        pca_errors = measure_errors(task.linear(n), rows.held_out, criterion)
+        counts = n, len(rows.train.rows), len(rows.held_out)
+        if not beats_pca(errors, pca_errors, trained[n - 1], *counts):
+            sizes.fall_back(n)
+    choose_prefixes(sizes, fit.nested, task.linear, rows, criterion, trained, n_steps)
 
 
-def _as_of_now(fit, spec, rows):
-    """Return what the fit would be if it ended now."""
+def _keep_pca(fit, task):
+    """Find PCA of all rows where codes of some size are PCA; forget the network where all are."""
+    most = len(fit.sizes.is_pca)
+    if not fit.sizes.is_pca.any():
+        return None
+    pca = principal_components(task.rows.all, most, task.seed)
+    module = build_pca(task.spec, pca, fit.scaling, torch.float64)
+    fit.pca = Nested(module.to(fit.net.device), np.ones(most))
+    if fit.sizes.is_pca.all():
+        fit.nested = fit.codes = None
+        n = fit.n_rows
+        fit.variances = (np.square(pca.deviations * fit.scaling.scale) * n / (n - 1)).tolist()
+    return pca
+
+
+def _used(fit, task):
+    """Return the size of the code that is wanted."""
+    wanted, score = task.spec.n_components, fit.sizes.score
+    if not isinstance(wanted, float):
+        return len(score) if wanted is None else wanted
+    reached = np.flatnonzero(score >= wanted)
+    if not len(reached):
+        rows = "training rows" if task.rows.held_out is None else "held-out rows"
+        more = "" if task.spec.max_components is None else " Or set a larger max_components."
+        raise ValueError(
+            f"n_components={wanted!r} is a share of the variance that no size of the code "
+            f"explains: {len(score)} numbers explain {score.max():.6g} of that of the {rows}. Set "
+            f"a smaller share.{more}"
+        )
+    return int(reached[0]) + 1
+
+
+def _as_of_now(fit, task):
+    """Return what the fit would be if it ended now: the network, in the size that is trained."""
     net = object.__new__(type(fit.net))  # skorch would copy by way of files
     net.__dict__.update(fit.net.__dict__)
     net.module_, net.history_ = copy.deepcopy((fit.net.module_, fit.net.history_))
     drop_unfinished(net)
-    whitening = _whitening(net.module_, spec, rows) if spec.whiten else None
-    return replace(fit, net=net, whitening=whitening)
+    n, wanted = len(fit.nested.ratios), task.spec.n_components
+    n_components = min(wanted, n) if isinstance(wanted, int) else n
+    sizes = Sizes.unknown(n)
+    nested = Nested(net.module_, fit.nested.ratios)
+    now = replace(fit, net=net, nested=nested, sizes=sizes, n_components=n_components)
+    if task.spec.whiten:
+        now.whitening = {n_components: _mean_and_deviation(now, task, n_components, MANY_ROWS)}
+    return now
+
+
+def _whitening(fit, task, pca):
+    """Return mean and deviation of codes: of the sizes that are measured, and at 0 those of PCA."""
+    found = {}
+    if pca is not None:
+        deviations = pca.deviations * np.sqrt(fit.n_rows / (fit.n_rows - 1))
+        found[0] = np.zeros(len(deviations)), _divisors(deviations, task.rows)
+    if fit.nested is not None:
+        n = len(fit.nested.ratios)
+        for size in sorted({*measured_sizes(n), n, min(fit.n_components, n)}):
+            if not fit.sizes.is_pca[size - 1]:
+                n_rows = MANY_ROWS if size == fit.n_components else SOME_ROWS
+                found[size] = _mean_and_deviation(fit, task, size, n_rows)
+    return found
 
 
 @torch.inference_mode()
-def _whitening(network, spec, rows):
-    """Return mean and deviation of the codes, of many rows of some, in the units of the user."""
-    encoder = refined(network, spec.n_steps).eval().encoder
-    blocks = rows.all.rows.sample(MANY_ROWS).blocks()
+def _mean_and_deviation(fit, task, n, n_rows):
+    """Return mean and deviation of codes of size `n`, of some rows, in the units of the user."""
+    rows = task.rows
+    encoder = refined(fit.nested.prefix(n), task.spec.n_steps).eval().encoder
+    blocks = rows.all.rows.sample(n_rows).blocks()
     codes = torch.cat([encoder(block).double().cpu() for block in blocks]).numpy()
     return codes.mean(axis=0) * rows.scaling.scale, _divisors(codes.std(axis=0, ddof=1), rows)
 
@@ -323,22 +403,3 @@ def _tell_unit(spec, training):
     elif not isinstance(training.loss, str):
         unit = f"as {type(training.loss).__name__} gives them"
     print(f"{training.name}: losses {unit}")
-
-
-def _fall_back(fit, spec, training, rows, seed, why):
-    """Keep PCA itself, of all rows."""
-    if training.verbose:
-        print(f"{training.name}: PCA {why}; the fitted model is PCA, on all rows.")
-    pca = principal_components(rows.all, spec.n_components, seed)
-    module = build_pca(spec, pca, fit.scaling, torch.float64)
-    net = fit.net
-    net.module = net.module_ = module.to(net.device)
-    net.dataset = rows_for(module)
-    net.initialize_optimizer()
-    fit.is_pca, fit.loss, fit.score = True, fit.pca_loss, fit.pca_score
-    fit.codes = None
-    if spec.whiten:
-        n = fit.n_rows
-        deviations = _divisors(pca.deviations * np.sqrt(n / (n - 1)), rows)
-        fit.whitening = np.zeros(spec.n_components), deviations
-    without_rows(net)

@@ -43,15 +43,17 @@ class Parts:
     head: nn.Module | None
 
 
-def make_parts(spec: NetworkSpec, n_columns: int, generator: torch.Generator) -> Parts:
+def make_parts(
+    spec: NetworkSpec, n_columns: int, n_components: int, generator: torch.Generator
+) -> Parts:
     """Draw what the network is made of, on the CPU.
 
     Parameters
     ----------
     spec : NetworkSpec
         What it is to be.
-    n_columns : int
-        Width of a row.
+    n_columns, n_components : int
+        Widths of rows and codes.
     generator : torch.Generator
         Draws the weights.
 
@@ -61,23 +63,22 @@ def make_parts(spec: NetworkSpec, n_columns: int, generator: torch.Generator) ->
         If a user's module maps to other shapes than it should, there is nothing to train, or the
         image is too small.
     """
-    k = spec.n_components
     _check_activation(spec.activation)
     # What a user's encoder and decoder share is to be shared by their copies.
     copies: dict = {}
     # Transposes share their zeros: of those that are tied, a gate is what starts at zero.
     zero = spec.at_pca and not spec.tied_weights
-    encoder = _make("encoder", spec, n_columns, k, generator, zero, copies)
+    encoder = _make("encoder", spec, n_columns, n_components, generator, zero, copies)
     decoder: Any = None
     if spec.tied_weights:
         decoder = transposed(encoder)
         if spec.at_pca:
-            encoder, decoder = Gate(encoder, k), Gate(decoder, n_columns)
+            encoder, decoder = Gate(encoder, n_components), Gate(decoder, n_columns)
     elif not (spec.at_pca and spec.decoder == "linear"):
-        decoder = _make("decoder", spec, k, n_columns, generator, zero, copies)
+        decoder = _make("decoder", spec, n_components, n_columns, generator, zero, copies)
     if spec.activation not in ACTIVATIONS.values():
         _try_activation(spec.activation, encoder, n_columns)
-    head = dense(k, (), n_columns, nn.Identity, generator) if spec.head else None
+    head = dense(n_components, (), n_columns, nn.Identity, generator) if spec.head else None
     trained = [part for part in (encoder, decoder, head) if part is not None]
     weights = [weight for part in trained for weight in part.parameters()]
     if not (spec.at_pca or any(weight.requires_grad for weight in weights)):

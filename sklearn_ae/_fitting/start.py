@@ -40,6 +40,8 @@ OVERSAMPLES, N_PASSES = 10, 6
 # A held-out row without its like is missed so many times as much as the median one, and so many
 # times as much as where PCA knows it.
 FAR, KNOWN = 10.0, 2.0
+# What is less of a direction, of length 1, is rounding.
+NEGLIGIBLE = 1e-30
 # So many training rows, drawn at random, say where rows and codes lie.
 MANY_ROWS = 20_000
 
@@ -64,6 +66,16 @@ class PrincipalComponents:
     components: np.ndarray
     deviations: np.ndarray
     residual: float
+
+    def residuals(self) -> np.ndarray:
+        """Return what PCA of each size leaves, from no component to all of them."""
+        squares = np.append(self.deviations**2, 0.0) / len(self.mean)
+        return np.sqrt(self.residual**2 + np.cumsum(squares[::-1])[::-1])
+
+    def first(self, n: int) -> "PrincipalComponents":
+        """Return PCA of the first `n` components."""
+        left = float(self.residuals()[n])
+        return PrincipalComponents(self.mean, self.components[:n], self.deviations[:n], left)
 
 
 @dataclass
@@ -153,6 +165,8 @@ def principal_components(rows: SummedRows, n_components: int, seed: int) -> Prin
         squares, vectors, left = _of_values(rows.centred(), n_found)
     components = np.zeros((n_components, n_columns))
     components[:n_found] = _with_signs(vectors.T)  # the solvers differ in them
+    # Not numbers that float32 holds with fewer digits: it is slow with these.
+    components[np.abs(components) < NEGLIGIBLE] = 0
     deviations = np.zeros(n_components)
     deviations[:n_found] = np.sqrt(np.maximum(squares, 0) / n_rows)
     residual = math.sqrt(max(left, 0.0) / (n_rows * n_columns))
@@ -235,10 +249,8 @@ def _of_blocks(rows, mean, n, seed):
     return values, basis.cpu().double().numpy(), left
 
 
-def train_on_lone_rows(
-    rows: FitRows, pca: PrincipalComponents, seed: int
-) -> tuple[FitRows, PrincipalComponents]:
-    """Give the training rows those held-out ones that have no like; return also PCA of all these.
+def train_on_lone_rows(rows: FitRows, pca: PrincipalComponents, seed: int) -> FitRows:
+    """Give the training rows those held-out ones that have no like.
 
     A direction that lives in one row is lost where that row is held out, to PCA of the others and
     to the network that starts there; and what held-out rows say of it then has no bearing on new
@@ -254,22 +266,22 @@ def train_on_lone_rows(
     seed : int
         For the randomized solver.
     """
-    n_components = len(pca.components)
     if rows.held_out is None:
-        return rows, pca
+        return rows
     missed = _missed(pca, rows.held_out)
     far = missed > FAR * np.median(missed)
     if not far.any():
-        return rows, pca
-    known = _missed(principal_components(rows.all, n_components, seed), rows.held_out)
+        return rows
+    known = _missed(principal_components(rows.all, len(pca.components), seed), rows.held_out)
     lone = far & (known < missed / KNOWN)
     chosen = rows.all.index[len(rows.others) :]
     if not lone.any() or lone.all():
-        return rows, pca
-    rows = split_rows(
-        rows.all.X, rows.all.sums, rows.scaling, chosen[~lone], rows.all.rows.device, hold_out=True
-    )
-    return rows, principal_components(rows.train, n_components, seed)
+        return rows
+    everything = rows.all
+    return split_rows(
+        everything.X, everything.sums, rows.scaling, chosen[~lone], everything.rows.device,
+        hold_out=True,
+    )  # fmt: skip
 
 
 def _as_tensors(pca, device):
@@ -331,6 +343,8 @@ def find_start(rows: FitRows, pca: PrincipalComponents) -> Start:
 def ordinary_codes(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the middle and the half widths of the box in which codes are ordinary."""
     low, high = np.quantile(codes, [1 - WITHIN, WITHIN], axis=0)
+    # What is left out of a code is zero, and that is ordinary.
+    low, high = np.minimum(low, 0), np.maximum(high, 0)
     middle, radius = (low + high) / 2, (high - low) / 2
     # A component without variance has no outside.
     width = np.where(radius > 0, radius, np.inf)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sklearn_ae._persistence.modules import RefusedError, damaged
+from sklearn_ae.modules import Nested
 from sklearn_ae.modules.hidden import hidden_layers
 
 # What `fit` sets, and reading makes anew.
@@ -65,18 +66,7 @@ def check_attributes(attributes: dict[str, Any]) -> None:
     for name, lowest in least.items():
         if not (isinstance(attributes[name], Integral) and attributes[name] >= lowest):
             raise damaged(f"its {name} is {attributes[name]!r}")
-    width, shape = attributes["n_components_"], (attributes["n_features_in_"],)
-    codes = attributes["_some_codes"]
-    whitening = attributes["_whitening"]
-    if whitening is not None and not (
-        isinstance(whitening, tuple)
-        and len(whitening) == 2
-        and all(_is_table(part, (width,)) for part in whitening)
-        and (whitening[1] > 0).all()
-    ):
-        raise damaged("its _whitening is not mean and deviation of its codes")
-    if codes is not None and not (len(codes) and _is_table(codes, (len(codes), width))):
-        raise damaged("its _some_codes are no codes")
+    shape = (attributes["n_features_in_"],)
     mean = attributes["mean_"]
     if not _is_table(mean, shape) and not _is_table(mean, shape, np.float32):
         raise damaged("its mean_ is not one of its columns")
@@ -89,6 +79,67 @@ def check_attributes(attributes: dict[str, Any]) -> None:
         given = isinstance(names, np.ndarray) and names.shape == shape
         if not (given and all(isinstance(name, str) for name in names)):
             raise damaged("its feature_names_in_ are no names of its columns")
+
+
+def check_sizes(attributes: dict[str, Any], nested: Any, pca: Any) -> None:
+    """Check what is known of codes of each size, and that there are networks for all of them.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If something is missing, or something else.
+    """
+    sizes = attributes["_sizes"]
+    n = len(sizes["is_pca"])
+    if not 1 <= attributes["n_components_"] <= n:
+        raise damaged(f"its n_components_ is {attributes['n_components_']!r} of {n}")
+    for name in ("loss", "pca_loss", "score", "pca_score"):
+        numbers = sizes[name]
+        if not (len(numbers) == n and all(isinstance(value, float) for value in numbers)):
+            raise damaged(f"its {name} is not a number for each size of the code")
+    if not all(isinstance(value, bool) for value in sizes["is_pca"]):
+        raise damaged("it does not say which sizes of the code are PCA")
+    kinds = [("its network", nested, False), ("its PCA", pca, True)]
+    for name, module, is_pca in kinds:
+        needed = [size for size in range(1, n + 1) if sizes["is_pca"][size - 1] is is_pca]
+        if module is not None and type(module) is not Nested:
+            raise damaged(f"{name} is {type(module).__name__}")
+        largest = _size_of(module) if module is not None else 0
+        if needed and max(needed) > largest:
+            raise damaged(f"{name} has {largest} of {max(needed)} numbers of a code")
+    codes = attributes["_some_codes"]
+    if nested is not None and not (
+        isinstance(codes, np.ndarray)
+        and codes.ndim == 2
+        and len(codes)
+        and _is_table(codes, (len(codes), _size_of(nested)))
+    ):
+        raise damaged("its _some_codes are no codes")
+    for size, mean, deviation in attributes["_whitenings"]:
+        width = size or n
+        if not (len(mean) == len(deviation) == width and min(deviation) > 0):
+            raise damaged("its _whitenings are not means and deviations of codes")
+        if not np.isfinite([mean, deviation]).all():
+            raise damaged("its _whitenings are not finite")
+    if not np.isfinite(attributes["_variance"]):
+        raise damaged(f"its _variance is {attributes['_variance']!r}")
+
+
+def _size_of(nested: Nested) -> int:
+    """Return the size of the largest code, after a look at what says how smaller ones are made."""
+    ratios, sizes = nested.ratios, nested.sizes
+    if not (ratios and all(isinstance(ratio, float) and ratio > 0 for ratio in ratios)):
+        raise damaged("its ratios are no positive numbers")
+    whole = all(isinstance(size, int) for size in sizes)
+    if not (whole and sorted({*sizes, 0, len(ratios)}) == [0, *sizes, len(ratios)]):
+        raise damaged(f"its sizes are {sizes!r}")
+    if len(nested.layers) != len(sizes):
+        raise damaged("its sizes have no layers")
+    for layer in nested.layers:
+        last = nested.network.decoder.correction[-1]
+        if type(layer) is not nn.Linear or layer.weight.shape != last.weight.shape:
+            raise damaged("its layers are not of one shape")
+    return len(ratios)
 
 
 def _is_table(value: Any, shape: tuple[int, ...], dtype: type = np.float64) -> bool:
@@ -115,13 +166,13 @@ def check_scaling(scaling: dict[str, Any], n_features: int) -> None:
             )
 
 
-def check_layers(network: Any, attributes: dict[str, Any], *, run: bool) -> None:
+def check_layers(nested: Any, attributes: dict[str, Any], *, run: bool) -> None:
     """Check that the network maps rows to codes and back, and has the hidden layer of the codes.
 
     Parameters
     ----------
-    network : nn.Module
-        With an encoder and a decoder.
+    nested : Nested
+        The network.
     attributes : dict
         Of the estimator.
     run : bool
@@ -132,6 +183,7 @@ def check_layers(network: Any, attributes: dict[str, Any], *, run: bool) -> None
     ValueError
         If it does not.
     """
+    network = nested.network
     try:
         layer = attributes["_code_layer"]
         if layer is not None and layer >= len(hidden_layers(network)):
@@ -140,9 +192,10 @@ def check_layers(network: Any, attributes: dict[str, Any], *, run: bool) -> None
         if not weights:
             raise damaged("it has no weights")
         if run:
-            _check_shapes(
-                network, weights, attributes["n_features_in_"], attributes["n_components_"]
-            )
+            _check_shapes(network, weights, attributes["n_features_in_"], len(nested.ratios))
+            sizes = {*nested.sizes, min(attributes["n_components_"], len(nested.ratios))}
+            for n in sizes:
+                _check_shapes(nested.prefix(n), weights, attributes["n_features_in_"], n)
     except RefusedError:
         raise
     # Whatever wrong layers lead to.

@@ -15,6 +15,7 @@ from sklearn_ae._persistence.checks import (
     check_layers,
     check_names,
     check_scaling,
+    check_sizes,
 )
 from sklearn_ae._persistence.modules import RefusedError, damaged, freeze, thaw
 from sklearn_ae._persistence.plain import from_text, is_plain, to_text
@@ -29,10 +30,7 @@ SKOPS_TYPES = (
     "sklearn_ae.pretraining.stacked.StackedDenoisingPretraining",
 )
 # What this version writes, and reads.
-FORMAT = 1
-# Parameters and attributes that the first files of this format have not.
-ADDED = {"whiten": False}
-ADDED_BY_FIT = {"_whitening": None, "_some_codes": None}
+FORMAT = 2
 
 
 @dataclass
@@ -43,25 +41,28 @@ class Saved:
     ----------
     attributes : dict
         Of the estimator, as they are.
-    network, loss : nn.Module or None
-        None where the estimator was not fitted.
+    nested, pca, loss : nn.Module or None
+        None where the estimator was not fitted; of the first two, one may be.
     device : torch.device or None
         Where they are.
     scaling : object
         The units of the network.
-    net : dict
+    net : dict or None
         What else the net was made of.
     """
 
     attributes: dict[str, Any]
-    network: Any = None
+    nested: Any = None
+    pca: Any = None
     loss: Any = None
     device: Any = None
     scaling: Any = None
     net: Any = None
 
 
-def pack(estimator: Any, state: dict[str, Any], modules: list[nn.Module], net: dict) -> dict:
+def pack(
+    estimator: Any, state: dict[str, Any], modules: dict[str, nn.Module | None], net: dict
+) -> dict:
     """Return the state of a fitted estimator, with what is not the user's as text and arrays.
 
     Parameters
@@ -70,8 +71,8 @@ def pack(estimator: Any, state: dict[str, Any], modules: list[nn.Module], net: d
         Its parameters stay as they are.
     state : dict
         Its attributes, but those that are made anew.
-    modules : list of nn.Module
-        The network and its loss: together, because they may share weights.
+    modules : dict of str to nn.Module or None
+        Networks and their loss: together, because they may share weights.
     net : dict
         What else the net is made of.
     """
@@ -80,7 +81,9 @@ def pack(estimator: Any, state: dict[str, Any], modules: list[nn.Module], net: d
     own = state.keys() - set(estimator._get_param_names())
     # In one piece: skops takes 200 bytes for a number of a list.
     fitted = {name: value for name, value in state.items() if name in own and is_plain(value)}
-    network, arrays, objects = freeze(nn.ModuleList(modules))
+    network, arrays, objects = freeze(
+        nn.ModuleDict({name: part for name, part in modules.items() if part is not None})
+    )
     saved = {"network": network, "fitted": to_text(fitted), "arrays": arrays, "scaling": scaling}
     saved |= {"checksum": checksum(saved), "objects": objects}
     rest = {name: value for name, value in state.items() if name not in fitted}
@@ -111,7 +114,7 @@ def unpack(
         If it is damaged, names what is not read from a file, or is of another format.
     """
     check_names(cls, state)
-    attributes = ADDED | {n: state[n] for n in state if n not in ("_saved_by", "_saved")}
+    attributes = {name: state[name] for name in state if name not in ("_saved_by", "_saved")}
     missing = set(cls._get_param_names()) - attributes.keys()
     if missing:
         raise damaged(f"it has no {', '.join(sorted(missing))}")
@@ -122,7 +125,7 @@ def unpack(
         saved = state["_saved"]
         fitted = from_text(saved["fitted"])
         check_names(cls, fitted)
-        attributes = ADDED_BY_FIT | {"mean_": saved["scaling"]["shift"]} | attributes | fitted
+        attributes = attributes | fitted
         net = attributes.pop("_net")
         check_attributes(attributes)
         check_history(net)
@@ -131,15 +134,21 @@ def unpack(
         device = nearest_device(attributes["device_"])
         objects = saved["objects"]
         modules = thaw((saved["network"], saved["arrays"], objects), device)
-        if not (isinstance(modules, nn.ModuleList) and len(modules) == 2):
-            raise damaged("it is not one network and one loss")
-        network, loss = modules
+        if not isinstance(modules, nn.ModuleDict):
+            raise damaged("it is no dict of modules")
+        found = dict(modules.items())
+        nested, pca, loss = (found.pop(name, None) for name in ("nested", "pca", "loss"))
+        if found or loss is None:
+            raise damaged("it is not a network, PCA and a loss")
         if saved["checksum"] != checksum(saved):
             raise damaged("its checksum is another")
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(repr(error)) from error
-    check_layers(network, attributes, run=not objects)
-    return Saved(attributes, network, loss, device, units, net)
+    check_sizes(attributes, nested, pca)
+    for part in (nested, pca):
+        if part is not None:
+            check_layers(part, attributes, run=not objects)
+    return Saved(attributes, nested, pca, loss, device, units, net)
 
 
 def check_format(written: Any) -> None:

@@ -5,6 +5,7 @@ from sklearn_ae.modules.autoencoder import Autoencoder, Isolated, Rescaled
 from sklearn_ae.modules.conv import conv_decoder, conv_encoder
 from sklearn_ae.modules.corrected import Corrected, Fade, Gate
 from sklearn_ae.modules.dense import ACTIVATIONS, dense
+from sklearn_ae.modules.nested import Nested
 from sklearn_ae.modules.probability import (
     ClippedProbabilities,
     CorrectedProbabilities,
@@ -24,6 +25,7 @@ __all__ = [
     "Fade",
     "Gate",
     "Isolated",
+    "Nested",
     "Probabilities",
     "RefinedEncoder",
     "Rescaled",

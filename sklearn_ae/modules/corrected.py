@@ -72,6 +72,11 @@ class Corrected(nn.Module):
         weight = self.fade(x) * self.output_scale
         return torch.addcmul(self.linear(x), weight, self.correction(self.bounded(x), *masked))
 
+    def resized(self, x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """Map ``(*, n_inputs)`` with the correction multiplied by a factor ``(*, 1)``."""
+        weight = (self.fade(x) * factor) * self.output_scale
+        return torch.addcmul(self.linear(x), weight, self.correction(self.bounded(x)))
+
     def inside(self, x: torch.Tensor) -> torch.Tensor:
         """Map what is known to lie within all bounds, where nothing fades: the same, but sooner."""
         correction = self.correction(x / self.input_scale)

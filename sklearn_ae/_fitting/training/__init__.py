@@ -19,6 +19,7 @@ from sklearn_ae._fitting.training.denoising import Denoising, check_corruption
 from sklearn_ae._fitting.training.interrupts import heard_interrupts
 from sklearn_ae._fitting.training.loss import check_loss
 from sklearn_ae._fitting.training.net import ReconstructionNet, make_net
+from sklearn_ae._fitting.training.prefixes import Prefixes
 from sklearn_ae._fitting.training.stopping import KeepBest
 from sklearn_ae._rows import Rows
 from sklearn_ae._specs import TrainingSpec
@@ -88,6 +89,7 @@ def prepare(
     generator: torch.Generator,
     *,
     inside: bool,
+    prefixes: Prefixes | None,
 ) -> ReconstructionNet:
     """Make the net that trains the network.
 
@@ -107,6 +109,8 @@ def prepare(
         Draws the order of the rows.
     inside : bool
         Whether the training rows are known to lie where the encoder's correction is not bounded.
+    prefixes : Prefixes or None
+        What is asked of prefixes of the codes.
     """
     batch_size = spec.batch_size
     if batch_size is None:
@@ -121,6 +125,7 @@ def prepare(
         train.n_columns,
         denoising=denoising,
         inside=inside,
+        prefixes=prefixes,
         optimizer=functools.partial(
             make_optimizer, kind=spec.optimizer, weight_decay=spec.weight_decay
         ),
@@ -235,7 +240,7 @@ def _spoiled(net, train, start):
 
 def without_rows(net: ReconstructionNet) -> ReconstructionNet:
     """Take out of a net, in place, what it held for its training: rows, generators, weights."""
-    net.train_split = net.denoising = net.iterator_train__generator = None
+    net.train_split = net.denoising = net.prefixes = net.iterator_train__generator = None
     # What was known of these rows.
     net.inside = False
     net.callbacks_ = [(name, c) for name, c in net.callbacks_ if not isinstance(c, KeepBest)]

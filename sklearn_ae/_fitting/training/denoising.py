@@ -40,22 +40,26 @@ class Denoising:
     masks_tokens: bool = False
 
     def loss(
-        self, network: Autoencoder, criterion: nn.Module, rows: torch.Tensor
+        self,
+        network: Autoencoder,
+        criterion: nn.Module,
+        rows: torch.Tensor,
+        decoded: Callable[..., tuple[torch.Tensor, torch.Tensor]],
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss of a batch of clean rows, and what the network made of them."""
+        """Return the loss of a batch of clean rows, and what the network made of them.
+
+        `decoded` gives the loss of codes: ``(decoder, criterion, codes, rows, *weight)``.
+        """
         inputs = self.corrupt(rows)
         if self.emphasis == 0.5 and network.head is None and not self.masks_tokens:
-            rebuilt = network(inputs)
-            return criterion(rebuilt, rows), rebuilt
+            return decoded(network.decoder, criterion, network.encoder(inputs), rows)
         # A cell that is drawn and yet keeps its value is not corrupted.
         corrupted = inputs != rows
         codes = network.encoder(inputs, *([corrupted] if self.masks_tokens else []))
-        rebuilt = network.decoder(codes)
-        if self.emphasis == 0.5:
-            loss = criterion(rebuilt, rows)
-        else:
-            weight = torch.where(corrupted, 2 * self.emphasis, 2 * (1 - self.emphasis))
-            loss = criterion(rebuilt, rows, weight)
+        weight = []
+        if self.emphasis != 0.5:
+            weight = [torch.where(corrupted, 2 * self.emphasis, 2 * (1 - self.emphasis))]
+        loss, rebuilt = decoded(network.decoder, criterion, codes, rows, *weight)
         if network.head is not None:
             found = F.binary_cross_entropy_with_logits(network.head(codes), corrupted.to(codes))
             loss = loss + self.head_weight * found

@@ -11,14 +11,16 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae._fitting.training.denoising import Denoising
+from sklearn_ae._fitting.training.prefixes import Prefixes, whole_loss
 from sklearn_ae._rows import Batches, DenseRows, Rows, block_size
 
 
 class ReconstructionNet(NeuralNet):
     """Trains a module to rebuild its input.
 
-    Two of skorch's methods do other than in skorch. `run_single_epoch` keeps the losses on the
-    device, and `train_step_single` is where batches are corrupted.
+    Three of skorch's methods do other than in skorch. `run_single_epoch` keeps the losses on the
+    device, `train_step_single` is where batches are corrupted, and prefixes rebuilt, and
+    `validation_step` where those are watched.
 
     Parameters
     ----------
@@ -28,6 +30,8 @@ class ReconstructionNet(NeuralNet):
         How the rows are corrupted in training; None trains on clean rows.
     inside : bool, default=False
         Whether clean rows are known to lie where the correction of the encoder is not bounded.
+    prefixes : Prefixes or None, default=None
+        What is asked of prefixes of the codes; None rebuilds from whole codes alone.
     **kwargs
         skorch's.
     """
@@ -38,26 +42,49 @@ class ReconstructionNet(NeuralNet):
         *args: Any,
         denoising: Denoising | None = None,
         inside: bool = False,
+        prefixes: Prefixes | None = None,
         **kwargs: Any,
     ):
         super().__init__(module, *args, **kwargs)
         self.denoising = denoising
         self.inside = inside
+        self.prefixes = prefixes
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
-        inputs, targets = batch
+        _, rows = batch
+        network, criterion = self.module_, self.criterion_
+        decoded = whole_loss if self.prefixes is None else self.prefixes.loss
         if self.denoising is None:
-            y_pred = self._inside(inputs) if self.inside else self.module_(inputs)
-            loss = self.criterion_(y_pred, targets)
+            encode = network.encoder.inside if self.inside else network.encoder
+            loss, y_pred = decoded(network.decoder, criterion, encode(rows), rows)
         else:
-            loss, y_pred = self.denoising.loss(self.module_, self.criterion_, targets)
+            loss, y_pred = self.denoising.loss(network, criterion, rows, decoded)
         loss.backward()
         return {"loss": loss, "y_pred": y_pred}
 
-    def _inside(self, rows: torch.Tensor) -> torch.Tensor:
-        """Rebuild rows that lie where the correction of the encoder is not bounded."""
-        return self.module_.decoder(self.module_.encoder.inside(rows))
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
+        """Compute the loss of a batch that is held out."""
+        _, rows = batch
+        self._set_training(False)
+        with torch.no_grad():
+            loss, y_pred = self._watched(rows)
+        return {"loss": loss, "y_pred": y_pred}
+
+    def _watched(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss that is watched, and the rows rebuilt."""
+        network, criterion = self.module_, self.criterion_
+        codes = network.encoder(rows)
+        if self.prefixes is None:
+            return whole_loss(network.decoder, criterion, codes, rows)
+        return self.prefixes.watched(network.decoder, criterion, codes, rows)
+
+    @torch.no_grad()
+    def watched_loss(self, rows: Rows) -> float:
+        """Return the loss that is watched, over rows."""
+        self.module_.eval()
+        total = sum(float(self._watched(block)[0]) * len(block) for block in rows.blocks())
+        return total / len(rows)
 
     def run_single_epoch(
         self,
@@ -128,6 +155,18 @@ def as_rows(X: Any, y: Any = None, *, dtype: torch.dtype) -> DenseRows:
 def rows_for(module: nn.Module) -> Callable:
     """Return what makes rows in the precision of a module."""
     return functools.partial(as_rows, dtype=next(module.parameters()).dtype)
+
+
+def net_of(net: ReconstructionNet, module: nn.Module) -> ReconstructionNet:
+    """Return a net like another, but of another module, which it could train."""
+    if module is net.module_:
+        return net
+    found = object.__new__(type(net))
+    found.__dict__.update(net.__dict__)
+    found.module = found.module_ = module
+    found.dataset = rows_for(module)
+    found.initialize_optimizer()
+    return found
 
 
 def make_net(

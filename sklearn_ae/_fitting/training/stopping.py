@@ -73,7 +73,7 @@ class KeepBest(Callback):
         self._idle = self._uncut = self._epoch = 0
         self._spare: dict[str, torch.Tensor] = {}
         # Only clean rows tell what the start is worth: a training loss would not compare.
-        loss = math.inf if self.valid is None else net.mean_loss(self.valid, net.module_)
+        loss = math.inf if self.valid is None else net.watched_loss(self.valid)
         self.kept = Kept(loss, 0, self._copied(net))
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:

@@ -1,0 +1,86 @@
+"""What a fit found, and what it may go on from."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sklearn_ae._fitting.ordered import Sizes
+from sklearn_ae._fitting.training.net import ReconstructionNet
+from sklearn_ae._rows import Scaling
+from sklearn_ae.modules import Nested
+
+
+@dataclass
+class Fit:
+    """What a fit found.
+
+    Attributes
+    ----------
+    net : ReconstructionNet
+        What trained; its module works on rows in the units of `scaling`.
+    scaling : Scaling
+        How rows were centred and scaled.
+    mean : ndarray of shape (n_columns,)
+        Of all rows, in the units of the user, in their dtype.
+    variance : float
+        Of all rows, summed over the columns, in the units of the user; an unbiased estimate.
+    n_rows : int
+        How many there are.
+    sizes : Sizes
+        What the codes of each size are worth.
+    is_ordered : bool
+        Whether there are codes of other sizes than the last.
+    n_components : int
+        The size that is used.
+    nested : Nested or None
+        What was trained, for codes of its size and below; None where all is PCA.
+    pca : Nested or None
+        PCA of all rows, for codes of any size; None where nothing is PCA.
+    variances : list of float or None
+        Of each component of PCA of all rows, where nothing else was found.
+    best_iter : int
+        Epoch whose weights are kept; 0 is the start.
+    interrupted : bool
+        Whether the user ended the training.
+    codes : ndarray of shape (n_codes, n_components) or None
+        Codes of some of the rows that chose, in the units of the user, as large as they were
+        trained.
+    whitening : dict of int to tuple of two ndarrays of shape (n_components,)
+        Mean and deviation of the codes, by their size; of a size that is missing, those of the next
+        larger one.
+    """
+
+    net: ReconstructionNet
+    scaling: Scaling
+    mean: np.ndarray
+    variance: float
+    n_rows: int
+    sizes: Sizes
+    is_ordered: bool
+    n_components: int
+    nested: Nested | None = None
+    pca: Nested | None = None
+    variances: list[float] | None = None
+    best_iter: int = 0
+    interrupted: bool = False
+    codes: np.ndarray | None = None
+    whitening: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Previous:
+    """The fit that is gone on from.
+
+    Attributes
+    ----------
+    nested : Nested
+        Its network.
+    scaling : Scaling
+        The units of the network.
+    seed : int
+        What its held-out rows were drawn with: the same are held out again.
+    """
+
+    nested: Nested
+    scaling: Scaling
+    seed: int

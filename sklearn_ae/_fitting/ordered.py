@@ -1,0 +1,185 @@
+"""Codes of every size: the prefixes of a trained code, solved, measured, and held against PCA."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import nn
+
+from sklearn_ae._fitting.choice import beats_pca
+from sklearn_ae._fitting.closed_form import solve
+from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
+from sklearn_ae._fitting.rows import FitRows
+from sklearn_ae._fitting.sizes import (
+    left_by_pca,
+    measured_sizes,
+    sizes_with_layers,
+    watched_sizes,
+)
+from sklearn_ae._fitting.start import PrincipalComponents
+from sklearn_ae._rows import Rows
+from sklearn_ae.modules import Autoencoder, Nested
+from sklearn_ae.modules.refined import refined
+
+# So many rows, drawn at random, say what a prefix is worth.
+SOME_ROWS = 2048
+# So many are enough to solve the last layer of a prefix: fewer of wide rows.
+MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
+# Codes are refined anew for the solved layer, and the layer solved anew for these, so many times.
+N_ROUNDS = 3
+# A round that gains less is the last.
+ENOUGH = 0.97
+
+# Makes PCA of a size.
+Linear = Callable[[int], Autoencoder]
+
+
+@dataclass
+class Sizes:
+    """What the codes of each size are worth, from one number to as many as there are.
+
+    Attributes
+    ----------
+    is_pca : ndarray of bool of shape (n_components,)
+        Whether the code of this size is PCA.
+    loss, pca_loss : ndarray of shape (n_components,)
+        Losses of the model and of PCA on the held-out rows, without any on training rows; NaN where
+        it is not known.
+    score, pca_score : ndarray of shape (n_components,)
+        Shares of the variance of these rows that they explain.
+    """
+
+    is_pca: np.ndarray
+    loss: np.ndarray
+    pca_loss: np.ndarray
+    score: np.ndarray
+    pca_score: np.ndarray
+
+    @classmethod
+    def unknown(cls, n: int) -> "Sizes":
+        """Return sizes of which nothing is known, and none of which is PCA."""
+        return cls(np.full(n, False), *(np.full(n, np.nan) for _ in range(4)))
+
+    def fall_back(self, n: int) -> None:
+        """Keep PCA of this size."""
+        self.is_pca[n - 1] = True
+        self.loss[n - 1], self.score[n - 1] = self.pca_loss[n - 1], self.pca_score[n - 1]
+
+
+def watched_rows(rows: FitRows) -> Rows:
+    """Return the rows that say what a code is worth: some that train, where none are held out."""
+    return rows.train.rows.sample(SOME_ROWS) if rows.held_out is None else rows.held_out
+
+
+def sizes_of_pca(
+    pca: PrincipalComponents, linear: Linear, rows: FitRows, criterion: nn.Module
+) -> Sizes:
+    """Return what PCA of every size is worth.
+
+    Parameters
+    ----------
+    pca : PrincipalComponents
+        Of the training rows.
+    linear : callable
+        Makes PCA of a size.
+    rows : FitRows
+        The rows.
+    criterion : nn.Module
+        The loss.
+    """
+    watched = watched_rows(rows)
+    total = mean_square(watched)
+    score = np.array([explained(square, total) for square in left_by_pca(pca, watched)[1:]])
+    loss = losses_of_pca(pca, linear, watched.sample(SOME_ROWS), criterion)
+    loss[-1] = measure_errors(linear(len(loss)), watched, criterion).loss
+    return Sizes(np.full(len(loss), True), loss, loss.copy(), score, score.copy())
+
+
+def losses_of_pca(
+    pca: PrincipalComponents, linear: Linear, rows: Rows, criterion: nn.Module
+) -> np.ndarray:
+    """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
+    left, n = left_by_pca(pca, rows)[1:], len(pca.components)
+    known = np.array(watched_sizes(n))
+    losses = [measure_errors(linear(size), rows, criterion).loss for size in known]
+    return np.interp(left, left[known - 1][::-1], losses[::-1])
+
+
+def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps: int) -> None:
+    """Solve the last layer of some prefixes in closed form, in place, where it can be."""
+    if not getattr(nested.network.decoder, "is_solvable", False):
+        return
+    nested.forget()
+    solved = []
+    n_rows = min(max(CELLS_TO_SOLVE // rows.others.n_columns, LEAST_ROWS), MOST_ROWS)
+    rows = replace(rows, others=rows.others.sample(n_rows))
+    # All from the layer of the whole: it knows what the others need.
+    for n in sizes_with_layers(len(nested.ratios)):
+        prefix, errors = nested.prefix(n), None
+        for _ in range(N_ROUNDS):
+            before, errors = errors, solve(prefix, rows, criterion, n_steps, errors=errors)
+            if before is not None and not errors.loss < ENOUGH * before.loss:
+                break
+        solved.append((n, prefix))
+    for n, prefix in solved:
+        nested.learn(n, prefix)
+
+
+def choose_prefixes(
+    sizes: Sizes,
+    nested: Nested,
+    linear: Linear,
+    rows: FitRows,
+    criterion: nn.Module,
+    trained: np.ndarray,
+    n_steps: int,
+) -> dict[int, Errors]:
+    """Measure prefixes, and say in `sizes` what they are worth: PCA stays where it is not beaten.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        Those of PCA.
+    nested : Nested
+        The model.
+    linear : callable
+        Makes PCA of a size.
+    rows : FitRows
+        Where none are held out, every prefix is kept.
+    criterion : nn.Module
+        The loss.
+    trained : ndarray of shape (n_components,)
+        Loss of PCA of each size on training rows.
+    n_steps : int
+        Steps that improve each code.
+
+    Returns
+    -------
+    errors : dict of int to Errors
+        Of the prefixes that were measured, on some of the rows.
+    """
+    n_components, some = len(nested.ratios), watched_rows(rows).sample(SOME_ROWS)
+    found, loss, square, kept = {}, [], [], []
+    for n in measured_sizes(n_components):
+        ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
+        theirs = measure_errors(linear(n), some, criterion)
+        found[n] = ours
+        loss.append(ours.loss / (theirs.loss or 1.0))
+        square.append(ours.square / (theirs.square or 1.0))
+        kept.append(
+            rows.held_out is None
+            or beats_pca(ours, theirs, trained[n - 1], n, len(rows.train.rows), len(rows.held_out))
+        )
+    if not found:
+        return found
+    n = np.arange(1, n_components)
+    known = np.log(list(found))
+    left, lost = (np.interp(np.log(n), known, part) for part in (square, loss))
+    # Between two sizes both must be better.
+    curved = np.interp(np.log(n), known, np.array(kept, dtype=float)) > 1 - 1e-9
+    sizes.is_pca[: n_components - 1] = ~curved
+    ratios = (np.where(curved, part, 1.0) for part in (left, lost))
+    left, lost = ratios
+    sizes.score[: n_components - 1] = 1 - left * (1 - sizes.pca_score[: n_components - 1])
+    sizes.loss[: n_components - 1] = lost * sizes.pca_loss[: n_components - 1]
+    return found

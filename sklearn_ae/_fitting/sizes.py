@@ -1,0 +1,115 @@
+"""How large codes can be, up to what size a network is trained, and which sizes are looked at."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from sklearn_ae._fitting.errors import mean_square
+from sklearn_ae._fitting.rows import FitRows
+from sklearn_ae._fitting.start import SMALLEST_RESIDUAL, PrincipalComponents
+from sklearn_ae._rows import Rows
+from sklearn_ae._specs import NetworkSpec
+
+# Where the code may be as large as the data, what a network is trained on is a code in which PCA
+# leaves so much: larger ones are PCA.
+LEAVES = 0.01
+
+
+def most_components(spec: NetworkSpec, n_rows: int, n_columns: int) -> int:
+    """Return the size of the largest code.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What is wanted.
+    n_rows, n_columns : int
+        Shape of the rows.
+
+    Raises
+    ------
+    ValueError
+        If a share of the variance is asked for of which no size is known.
+    """
+    if spec.max_components is not None:
+        most = spec.max_components
+    elif isinstance(spec.n_components, int):
+        return spec.n_components
+    else:
+        return min(n_rows, n_columns)
+    return most if isinstance(spec.n_components, int) else min(most, n_rows, n_columns)
+
+
+def explained_by_pca(rows: FitRows, pca: PrincipalComponents) -> np.ndarray:
+    """Return the share of variance that PCA of each size explains of the rows that choose.
+
+    Without any it is that of the training rows. From one component to all.
+    """
+    if rows.held_out is None:
+        residuals = pca.residuals()
+        return 1 - np.square(residuals[1:] / (residuals[0] or 1.0))
+    total = mean_square(rows.held_out)
+    return 1 - left_by_pca(pca, rows.held_out)[1:] / (total or 1.0)
+
+
+@torch.no_grad()
+def left_by_pca(pca: PrincipalComponents, rows: Rows) -> np.ndarray:
+    """Return the mean square over all cells that PCA of each size leaves, from no component on."""
+    centre, components = (
+        torch.from_numpy(a.astype(np.float32)).to(rows.device) for a in (pca.mean, pca.components)
+    )
+    total, taken = 0.0, np.zeros(len(pca.components))
+    for block in rows.blocks():
+        away = block - centre
+        total += float(away.square().sum(dtype=torch.float64))
+        codes = away @ components.T
+        taken += codes.square().sum(0, dtype=torch.float64).cpu().numpy()
+    left = total - np.append(0.0, np.cumsum(taken))
+    return np.maximum(left, 0) / (len(rows) * rows.n_columns)
+
+
+def trained_size(spec: NetworkSpec, rows: FitRows, pca: PrincipalComponents) -> int:
+    """Return the size of the code that a network is trained for.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What is wanted.
+    rows : FitRows
+        The rows.
+    pca : PrincipalComponents
+        Of the training rows, as large as a code can be.
+    """
+    most, residuals = len(pca.components), pca.residuals()
+    learnable = max(int((residuals[1:] > SMALLEST_RESIDUAL).sum()), 1)
+    given = isinstance(spec.n_components, int) or spec.max_components is not None
+    if given and (learnable == most or not _may_be_smaller(spec)):
+        return most
+    if isinstance(spec.n_components, float):
+        reached = np.flatnonzero(explained_by_pca(rows, pca) >= spec.n_components)
+        if len(reached):
+            return min(int(reached[0]) + 1, learnable)
+    left = np.square(residuals[1:] / (residuals[0] or 1.0))
+    return min(int((left > LEAVES).sum()) + 1, learnable)
+
+
+def _may_be_smaller(spec: NetworkSpec) -> bool:
+    """Tell whether networks of any size can be made: not where a user gave one."""
+    return not any(isinstance(part, nn.Module) for part in (spec.encoder, spec.decoder))
+
+
+def sizes_with_layers(n: int) -> list[int]:
+    """Return the sizes below `n` that have a last layer of their own: each twice the one before."""
+    return [2**i for i in range(math.ceil(math.log2(n)))]
+
+
+def watched_sizes(n: int) -> list[int]:
+    """Return the sizes up to `n` whose mean loss says when to stop."""
+    return [*sizes_with_layers(n), n]
+
+
+def measured_sizes(n: int) -> list[int]:
+    """Return the sizes below `n` that are measured: those with a layer, and one between two."""
+    sizes = sizes_with_layers(n)
+    return sorted({*sizes, *(size + size // 2 for size in sizes if size + size // 2 < n)})

@@ -1,0 +1,176 @@
+"""Codes of every size, from one fit; and what `PCA` tells of its components."""
+
+import copy
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ae._inference import mean_jacobian
+from sklearn_ae.modules import Autoencoder, Nested
+
+
+class SizesMixin:
+    """What is known of codes of each size; of what `fit` sets it needs the attributes below.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        Encodes and decodes, in the units of the user.
+    n_components_, n_features_in_, n_samples_ : int
+        Widths of codes and rows, and the number of these.
+    mean_ : ndarray of shape (n_features,)
+        Of the rows of `fit`, in their dtype.
+    device_ : str
+        Where the module is.
+    """
+
+    module_: Any
+    n_components_: int
+    n_features_in_: int
+    n_samples_: int
+    mean_: np.ndarray
+    device_: str
+    # What was trained, and PCA of all rows: each for codes of its size and below; None where no
+    # size is one.
+    _nested: Nested | None
+    _pca: Nested | None
+    # What codes of each size are worth, lists of the same length, and whether there are others than
+    # the last.
+    _sizes: dict[str, list]
+    _is_ordered: bool
+    # Mean and deviation of codes: by size, and at 0 those of PCA.
+    _whitenings: list[tuple[int, list, list]]
+    _some_codes: np.ndarray | None
+    # Of all rows; and of each component, where codes of all sizes are PCA.
+    _variance: float
+    _variances: list[float] | None
+
+    def truncated(self, n_components: int) -> Any:
+        """Return the estimator of the first numbers of the code, without fitting anew.
+
+        Parameters
+        ----------
+        n_components : int
+            How many; at most as many as were fitted (`max_components`, or `n_components_`).
+
+        Returns
+        -------
+        truncated : object
+            A fitted estimator, as a fit with this `n_components` and the same `max_components`
+            gives it. Where PCA of this size was not beaten on the held-out rows, it is PCA. It
+            shares weights with this one, and neither changes them.
+
+        Raises
+        ------
+        ValueError
+            If there are not so many numbers, or the codes have no order (``init="random"``, or
+            `code_layer`).
+        """
+        check_is_fitted(self)
+        most = len(self._sizes["is_pca"])
+        whole = isinstance(n_components, Integral) and not isinstance(n_components, bool)
+        if not whole or not 1 <= n_components <= most:
+            raise ValueError(
+                f"n_components={n_components!r} must be an integer from 1 to {most}, the size of "
+                "the code that was fitted. A larger one needs a fit with a larger max_components."
+            )
+        if not self._is_ordered and n_components != most:
+            raise ValueError(
+                f"n_components={n_components!r}: the first numbers of this code are not a code of "
+                'their own. Fit with init="pca" and code_layer=None for that.'
+            )
+        found = copy.copy(self)
+        found.n_components = int(n_components)
+        found._use(int(n_components))
+        return found
+
+    def _module_of_size(self, n: int) -> Autoencoder:
+        """Return the network for codes of size `n`, in its own units."""
+        nested: Any = self._pca if self._sizes["is_pca"][n - 1] else self._nested
+        return nested.prefix(n)
+
+    def _whitening_of_size(self, n: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return mean and deviation of the codes of size `n`; of some, those of a larger size."""
+        is_pca = self._sizes["is_pca"][n - 1]
+        for size, *moments in self._whitenings:
+            if size == 0 if is_pca else size >= n:
+                mean, deviation = (np.array(part[:n]) for part in moments)
+                return mean, deviation
+        return None
+
+    def _known(self, name: str, n: int) -> float | None:
+        """Return what is known of codes of size `n`."""
+        value = self._sizes[name][n - 1]
+        return None if np.isnan(value) else value
+
+    @property
+    def components_(self) -> np.ndarray:
+        """What each number of the code changes: ndarray of shape (n_components, n_features).
+
+        The mean change of a reconstruction with each number, over the codes of some rows (the mean
+        Jacobian of the decoder), before any whitening. It is local where codes are curved. Of PCA
+        itself (`is_pca_`) it is PCA's `components_`. Computed when it is asked for.
+        """
+        check_is_fitted(self)
+        n, scale = self.n_components_, np.ones((1, 1))
+        codes = np.zeros((1, n)) if self.is_pca_ else self._some_codes[:, :n]
+        whitening = self._whitening_of_size(n)
+        if whitening is not None:
+            mean, deviation = whitening
+            codes, scale = (codes - mean) / deviation, deviation[:, None]
+        components = mean_jacobian(self.module_.decoder, codes, self.device_) / scale
+        return components.astype(self.mean_.dtype)
+
+    @property
+    def explained_variance_ratio_(self) -> np.ndarray:
+        """What each number adds to the share of variance explained: shape (n_components,).
+
+        Share of the variance of the held-out rows (without `early_stopping`: of training rows) that
+        codes of each size explain, less that of codes of one number less; in all `score_`. A size
+        that is no better than a smaller one adds nothing. Where codes of no size beat PCA, it is
+        PCA's, of all rows.
+        """
+        return self._explained() / self._dtyped(self._variance or 1.0)
+
+    @property
+    def explained_variance_(self) -> np.ndarray:
+        """The variance that each number adds to what is explained: shape (n_components,).
+
+        Its share, `explained_variance_ratio_`, of the variance of the rows of `fit`. For PCA it is
+        the variance of the code.
+        """
+        return self._explained()
+
+    @property
+    def singular_values_(self) -> np.ndarray:
+        """Roots of the sums of squares that each number explains: shape (n_components,)."""
+        return np.sqrt(self._explained() * (self.n_samples_ - 1))
+
+    @property
+    def noise_variance_(self) -> float:
+        """The variance that is not explained, for each direction that is left.
+
+        0 where there are as many numbers as rows or columns.
+        """
+        n_left = min(self.n_features_in_, self.n_samples_) - self.n_components_
+        left = self._variance - float(self._explained().sum(dtype=np.float64))
+        return max(left, 0.0) / n_left if n_left > 0 else 0.0
+
+    def _explained(self) -> np.ndarray:
+        """Return the variance that each number adds to what is explained."""
+        check_is_fitted(self)
+        if not self._is_ordered:
+            raise AttributeError(
+                f"The numbers of this code have no order, and none of them explains a variance of "
+                f'its own. Fit {type(self).__name__} with init="pca" and code_layer=None.'
+            )
+        if self._variances is not None:
+            return self._dtyped(self._variances[: self.n_components_])
+        share = np.array(self._sizes["score"][: self.n_components_])
+        share = np.maximum(np.minimum.accumulate(share[::-1])[::-1], 0)
+        return self._dtyped(np.diff(share, prepend=0.0) * self._variance)
+
+    def _dtyped(self, values: Any) -> np.ndarray:
+        return np.asarray(values, dtype=self.mean_.dtype)
