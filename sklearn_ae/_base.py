@@ -2,6 +2,8 @@
 
 import copy
 import functools
+from collections.abc import Callable
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +15,10 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_ae._device import nearest_device, own_settings
 from sklearn_ae._fitted import FLOATS, FittedMixin
-from sklearn_ae._fitting import Fit, Previous, fit_network
+from sklearn_ae._fitting import Fit, Previous, fit_network, used_size
 from sklearn_ae._fitting.training.net import net_of, restored_net
 from sklearn_ae._inference import count_outputs, in_user_units
+from sklearn_ae._memory import remembered
 from sklearn_ae._parameters import (
     CONSTRAINTS,
     copy_callbacks,
@@ -67,22 +70,21 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         task = FitTask(self)
         before = self.__dict__.copy()
         try:
-            fit = self._fit(X, y, task)
-            self._keep(fit)
+            interrupted = self._fit(X, y, task)
             task.end()
         except BaseException:
             self.__dict__ = before
             raise
-        if fit.interrupted:
-            kept = "as PCA" if fit.is_pca else f"with the weights of epoch {fit.best_iter}"
+        if interrupted:
+            kept = "as PCA" if self.is_pca_ else f"with the weights of epoch {self.best_iter_}"
             raise KeyboardInterrupt(
                 f"The training of {type(self).__name__} was interrupted in epoch "
                 f"{len(self.loss_curve_) + 1}; it is fitted, {kept}."
             )
         return self
 
-    def _fit(self, X: Any, y: Any, task: FitTask) -> Fit:
-        """Check what is given, and fit; sets what is known before the fit."""
+    def _fit(self, X: Any, y: Any, task: FitTask) -> bool:
+        """Check what is given, and fit; return whether that was interrupted."""
         # A subclass may have a constructor of its own, with fewer of them.
         params = {name: getattr(self, name) for name in self._parameter_constraints}
         network, training = read_parameters(params, type(self).__name__)
@@ -100,7 +102,50 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         self._structure = structure
         task.begin(X, y)
         listen = functools.partial(self._listeners, task)
-        return fit_network(network, training, X, seed, previous, listen)
+
+        def train() -> bool:
+            fit = fit_network(network, training, X, seed, previous, listen)
+            self._keep(fit)
+            return fit.interrupted
+
+        if self.memory is None:
+            interrupted = train()
+        else:
+            interrupted = self._remember(params, X, seed, train)
+        known = self._sizes["score"]
+        self._use(used_size(self.n_components, known, X.shape, held_out=self.early_stopping))
+        return interrupted
+
+    def _remember(self, params: dict, X: Any, seed: int, train: Callable[[], bool]) -> bool:
+        """Take the fit of the same rows and parameters from memory, or train and keep it there."""
+        decided_by = pack_parameters(params)
+        for name in ("memory", "verbose", "warm_start"):
+            del decided_by[name]
+        if self.max_components is not None:
+            del decided_by["n_components"]
+        if self.random_state is not None:
+            # Without a seed, one is as good as another.
+            decided_by["random_state"] = seed
+        names = self._parameter_constraints
+        interrupted = False
+
+        def trained() -> dict:
+            nonlocal interrupted
+            interrupted = train()
+            if interrupted:
+                raise KeyboardInterrupt
+            # The whole code, so that a module goes with it.
+            self._use(len(self._sizes["score"]))
+            return self._pack({k: v for k, v in vars(self).items() if k not in names})
+
+        try:
+            found = remembered(self.memory, decided_by, X, trained)
+        except KeyboardInterrupt:
+            if not interrupted:
+                raise
+            return True
+        self._unpack(pack_parameters(params) | found)
+        return False
 
     def _previous(self, structure: dict) -> Previous | None:
         """Return the fit to go on from, None to start anew."""
@@ -127,12 +172,15 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             estimator = object.__new__(type(self))
             estimator.__dict__.update(self.__dict__)
             estimator._keep(now())
+            largest, wanted = len(estimator._sizes["is_pca"]), self.n_components
+            given = isinstance(wanted, Integral)
+            estimator._use(min(int(wanted), largest) if given else largest)
             return estimator.__dict__
 
         return task.epochs(fitted)
 
     def _keep(self, fit: Fit) -> None:
-        """Set the fitted attributes."""
+        """Set the attributes that are those of codes of any size."""
         self.net_, self._scaling, self._code_layer = fit.net, fit.scaling, self.code_layer
         self._nested, self._pca, self._some_codes = fit.nested, fit.pca, fit.codes
         self._sizes = {name: values.tolist() for name, values in vars(fit.sizes).items()}
@@ -150,7 +198,6 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             [row["valid_loss"] for row in history] if self.early_stopping else None
         )
         self.batch_size_ = fit.net.batch_size
-        self._use(fit.n_components)
 
     def _use(self, n: int) -> None:
         """Set what is that of codes of size `n`."""
@@ -207,14 +254,17 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
     def __getstate__(self) -> dict:
         """Return the state to pickle: numpy arrays in place of torch tensors, each weight once."""
         state = pack_parameters(super().__getstate__())
-        if "net_" in state:
-            net = state.pop("net_")
-            del state["module_"], state["_coder"]
-            rest = {name: getattr(net, name) for name in ("batch_size", "max_epochs")}
-            rest["history"] = list(net.history)
-            parts = {"nested": state.pop("_nested"), "pca": state.pop("_pca")}
-            state = pack(self, state, {**parts, "loss": net.criterion_}, rest)
-        return state
+        return self._pack(state) if "net_" in state else state
+
+    def _pack(self, state: dict) -> dict:
+        """Turn what was fitted into text and arrays."""
+        state = state.copy()
+        net = state.pop("net_")
+        del state["module_"], state["_coder"]
+        rest = {name: getattr(net, name) for name in ("batch_size", "max_epochs")}
+        rest["history"] = list(net.history)
+        parts = {"nested": state.pop("_nested"), "pca": state.pop("_pca")}
+        return pack(self, state, {**parts, "loss": net.criterion_}, rest)
 
     def __setstate__(self, state: dict) -> None:
         """Rebuild the modules, on their device if it is here, else on the CPU.
@@ -225,6 +275,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             If the state is damaged, names what is not read from a file, or is of a format that
             cannot be read.
         """
+        self._unpack(state)
+
+    def _unpack(self, state: dict) -> None:
         saved = unpack(type(self), state, Scaling, nearest_device)
         super().__setstate__(unpack_parameters(saved.attributes))
         if saved.net is not None:

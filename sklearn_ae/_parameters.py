@@ -181,8 +181,8 @@ def _components(params: dict[str, Any]) -> tuple[int | float | None, int | None]
     given = isinstance(n, Integral)
     if given and most is not None and n > most:
         raise ValueError(
-            f"n_components={n!r} must be at most max_components={most!r}, the size of the code that "
-            "is trained."
+            f"n_components={n!r} must be at most max_components={most!r}, the size of the code "
+            "that is trained."
         )
     if most is not None or not (given or n is None):
         asked = f"n_components={n!r}" if most is None else f"max_components={most!r}"

@@ -1,6 +1,5 @@
 """Codes of every size, from one fit; and what `PCA` tells of its components."""
 
-import copy
 from numbers import Integral
 from typing import Any
 
@@ -27,7 +26,9 @@ class SizesMixin:
     """
 
     module_: Any
+    n_components: Any
     n_components_: int
+    is_pca_: bool
     n_features_in_: int
     n_samples_: int
     mean_: np.ndarray
@@ -42,7 +43,7 @@ class SizesMixin:
     _is_ordered: bool
     # Mean and deviation of codes: by size, and at 0 those of PCA.
     _whitenings: list[tuple[int, list, list]]
-    _some_codes: np.ndarray | None
+    _some_codes: Any
     # Of all rows; and of each component, where codes of all sizes are PCA.
     _variance: float
     _variances: list[float] | None
@@ -81,10 +82,15 @@ class SizesMixin:
                 f"n_components={n_components!r}: the first numbers of this code are not a code of "
                 'their own. Fit with init="pca" and code_layer=None for that.'
             )
-        found = copy.copy(self)
+        found = object.__new__(type(self))  # a copy would go by what files hold
+        found.__dict__ |= self.__dict__
         found.n_components = int(n_components)
         found._use(int(n_components))
         return found
+
+    def _use(self, n: int) -> None:
+        """Set what is that of codes of size `n`."""
+        raise NotImplementedError
 
     def _module_of_size(self, n: int) -> Autoencoder:
         """Return the network for codes of size `n`, in its own units."""

@@ -37,9 +37,10 @@ from sklearn_ae._fitting.ordered import (
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import FitRows, draw_rows, split_rows
 from sklearn_ae._fitting.sizes import (
-    measured_sizes,
     most_components,
+    solved_sizes,
     trained_size,
+    used_size,
     watched_sizes,
 )
 from sklearn_ae._fitting.start import (
@@ -66,7 +67,7 @@ from sklearn_ae.modules import Autoencoder, Corrected, CorrectedProbabilities, N
 from sklearn_ae.modules.refined import refined
 from sklearn_ae.pretraining import pretrain
 
-__all__ = ["Fit", "Previous", "fit_network"]
+__all__ = ["Fit", "Previous", "fit_network", "used_size"]
 
 # So many codes say what a number of the code changes on average.
 SOME_CODES = 256
@@ -156,7 +157,7 @@ def _fit(
     sizes = sizes_of_pca(pca, linear, rows, net.criterion_)
     mean = rows.all.sums.mean.astype(X.dtype)
     fit = Fit(
-        net, rows.scaling, mean, _variance(rows), X.shape[0], sizes, task.is_ordered, most, nested
+        net, rows.scaling, mean, _variance(rows), X.shape[0], sizes, task.is_ordered, nested
     )  # fmt: skip
     learnable = start.residual > SMALLEST_RESIDUAL or not task.is_ordered
     if learnable:
@@ -167,12 +168,12 @@ def _fit(
             errors = _finish(fit, task)
             _choose(fit, task, errors, trained)
     of_all = _keep_pca(fit, task)
-    fit.n_components = _used(fit, task)
     if spec.whiten:
         fit.whitening = _whitening(fit, task, of_all)
-    if training.verbose and sizes.is_pca[fit.n_components - 1]:
+    if training.verbose and sizes.is_pca[n - 1]:
         why = "was not beaten on the held-out rows" if learnable else "leaves only rounding errors"
-        print(f"{training.name}: PCA {why}; the fitted model is PCA, on all rows.")
+        what = "the fitted model is PCA" if sizes.is_pca.all() else f"codes of {n} numbers are PCA"
+        print(f"{training.name}: PCA {why}; {what}, on all rows.")
     without_rows(net)
     return fit
 
@@ -329,36 +330,18 @@ def _keep_pca(fit, task):
     return pca
 
 
-def _used(fit, task):
-    """Return the size of the code that is wanted."""
-    wanted, score = task.spec.n_components, fit.sizes.score
-    if not isinstance(wanted, float):
-        return len(score) if wanted is None else wanted
-    reached = np.flatnonzero(score >= wanted)
-    if not len(reached):
-        rows = "training rows" if task.rows.held_out is None else "held-out rows"
-        more = "" if task.spec.max_components is None else " Or set a larger max_components."
-        raise ValueError(
-            f"n_components={wanted!r} is a share of the variance that no size of the code "
-            f"explains: {len(score)} numbers explain {score.max():.6g} of that of the {rows}. Set "
-            f"a smaller share.{more}"
-        )
-    return int(reached[0]) + 1
-
-
 def _as_of_now(fit, task):
     """Return what the fit would be if it ended now: the network, in the size that is trained."""
     net = object.__new__(type(fit.net))  # skorch would copy by way of files
     net.__dict__.update(fit.net.__dict__)
     net.module_, net.history_ = copy.deepcopy((fit.net.module_, fit.net.history_))
     drop_unfinished(net)
-    n, wanted = len(fit.nested.ratios), task.spec.n_components
-    n_components = min(wanted, n) if isinstance(wanted, int) else n
-    sizes = Sizes.unknown(n)
-    nested = Nested(net.module_, fit.nested.ratios)
-    now = replace(fit, net=net, nested=nested, sizes=sizes, n_components=n_components)
+    n = len(fit.nested.ratios)
+    now = replace(
+        fit, net=net, nested=Nested(net.module_, fit.nested.ratios), sizes=Sizes.unknown(n)
+    )
     if task.spec.whiten:
-        now.whitening = {n_components: _mean_and_deviation(now, task, n_components, MANY_ROWS)}
+        now.whitening = {n: _mean_and_deviation(now, task, n, MANY_ROWS)}
     return now
 
 
@@ -370,9 +353,9 @@ def _whitening(fit, task, pca):
         found[0] = np.zeros(len(deviations)), _divisors(deviations, task.rows)
     if fit.nested is not None:
         n = len(fit.nested.ratios)
-        for size in sorted({*measured_sizes(n), n, min(fit.n_components, n)}):
+        for size in [*solved_sizes(n), n]:
             if not fit.sizes.is_pca[size - 1]:
-                n_rows = MANY_ROWS if size == fit.n_components else SOME_ROWS
+                n_rows = MANY_ROWS if size == n else SOME_ROWS
                 found[size] = _mean_and_deviation(fit, task, size, n_rows)
     return found
 

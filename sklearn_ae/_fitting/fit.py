@@ -30,8 +30,6 @@ class Fit:
         What the codes of each size are worth.
     is_ordered : bool
         Whether there are codes of other sizes than the last.
-    n_components : int
-        The size that is used.
     nested : Nested or None
         What was trained, for codes of its size and below; None where all is PCA.
     pca : Nested or None
@@ -57,7 +55,6 @@ class Fit:
     n_rows: int
     sizes: Sizes
     is_ordered: bool
-    n_components: int
     nested: Nested | None = None
     pca: Nested | None = None
     variances: list[float] | None = None

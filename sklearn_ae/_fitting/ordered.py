@@ -12,8 +12,7 @@ from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_e
 from sklearn_ae._fitting.rows import FitRows
 from sklearn_ae._fitting.sizes import (
     left_by_pca,
-    measured_sizes,
-    sizes_with_layers,
+    solved_sizes,
     watched_sizes,
 )
 from sklearn_ae._fitting.start import PrincipalComponents
@@ -114,9 +113,9 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
     n_rows = min(max(CELLS_TO_SOLVE // rows.others.n_columns, LEAST_ROWS), MOST_ROWS)
     rows = replace(rows, others=rows.others.sample(n_rows))
     # All from the layer of the whole: it knows what the others need.
-    for n in sizes_with_layers(len(nested.ratios)):
+    for n in solved_sizes(len(nested.ratios)):
         prefix, errors = nested.prefix(n), None
-        for _ in range(N_ROUNDS):
+        for _ in range(N_ROUNDS if n_steps else 1):
             before, errors = errors, solve(prefix, rows, criterion, n_steps, errors=errors)
             if before is not None and not errors.loss < ENOUGH * before.loss:
                 break
@@ -160,7 +159,7 @@ def choose_prefixes(
     """
     n_components, some = len(nested.ratios), watched_rows(rows).sample(SOME_ROWS)
     found, loss, square, kept = {}, [], [], []
-    for n in measured_sizes(n_components):
+    for n in solved_sizes(n_components):
         ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
         theirs = measure_errors(linear(n), some, criterion)
         found[n] = ours
@@ -172,14 +171,15 @@ def choose_prefixes(
         )
     if not found:
         return found
-    n = np.arange(1, n_components)
+    size = np.arange(1, n_components)
     known = np.log(list(found))
-    left, lost = (np.interp(np.log(n), known, part) for part in (square, loss))
-    # Between two sizes both must be better.
-    curved = np.interp(np.log(n), known, np.array(kept, dtype=float)) > 1 - 1e-9
-    sizes.is_pca[: n_components - 1] = ~curved
-    ratios = (np.where(curved, part, 1.0) for part in (left, lost))
-    left, lost = ratios
-    sizes.score[: n_components - 1] = 1 - left * (1 - sizes.pca_score[: n_components - 1])
-    sizes.loss[: n_components - 1] = lost * sizes.pca_loss[: n_components - 1]
+    curved, left, lost = (
+        np.interp(np.log(size), known, part) for part in (np.array(kept, float), square, loss)
+    )
+    # Between two sizes, both must be better.
+    is_pca = curved < 1 - 1e-9
+    left, lost = np.where(is_pca, 1.0, left), np.where(is_pca, 1.0, lost)
+    sizes.is_pca[size - 1] = is_pca
+    sizes.score[size - 1] = 1 - left * (1 - sizes.pca_score[size - 1])
+    sizes.loss[size - 1] = lost * sizes.pca_loss[size - 1]
     return found

@@ -1,6 +1,9 @@
 """How large codes can be, up to what size a network is trained, and which sizes are looked at."""
 
 import math
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,27 +21,47 @@ LEAVES = 0.01
 
 
 def most_components(spec: NetworkSpec, n_rows: int, n_columns: int) -> int:
-    """Return the size of the largest code.
+    """Return the size of the largest code."""
+    if spec.max_components is not None:
+        return spec.max_components
+    return spec.n_components if isinstance(spec.n_components, int) else min(n_rows, n_columns)
+
+
+def used_size(
+    wanted: Any, score: Sequence[float], shape: tuple[int, int], *, held_out: bool
+) -> int:
+    """Return the size of the code that is used.
 
     Parameters
     ----------
-    spec : NetworkSpec
-        What is wanted.
-    n_rows, n_columns : int
-        Shape of the rows.
+    wanted : int, float or None
+        The parameter `n_components`.
+    score : sequence of float
+        Share of the variance that the code of each size explains.
+    shape : tuple of int
+        Of the rows.
+    held_out : bool
+        Whether that is of held-out rows.
 
     Raises
     ------
     ValueError
-        If a share of the variance is asked for of which no size is known.
+        If no size explains the share that is wanted.
     """
-    if spec.max_components is not None:
-        most = spec.max_components
-    elif isinstance(spec.n_components, int):
-        return spec.n_components
-    else:
-        return min(n_rows, n_columns)
-    return most if isinstance(spec.n_components, int) else min(most, n_rows, n_columns)
+    if wanted is None:
+        return min(len(score), *shape)
+    if isinstance(wanted, Integral):
+        return int(wanted)
+    reached = np.flatnonzero(np.asarray(score) >= wanted)
+    if not len(reached):
+        rows = "held-out rows" if held_out else "training rows"
+        more = ", or a larger max_components" if len(score) < min(shape) else ""
+        raise ValueError(
+            f"n_components={wanted!r} is a share of the variance that no size of the code "
+            f"explains: {len(score)} numbers explain {max(score):.6g} of that of the {rows}. Set a "
+            f"smaller share{more}."
+        )
+    return int(reached[0]) + 1
 
 
 def explained_by_pca(rows: FitRows, pca: PrincipalComponents) -> np.ndarray:
@@ -86,7 +109,7 @@ def trained_size(spec: NetworkSpec, rows: FitRows, pca: PrincipalComponents) -> 
     given = isinstance(spec.n_components, int) or spec.max_components is not None
     if given and (learnable == most or not _may_be_smaller(spec)):
         return most
-    if isinstance(spec.n_components, float):
+    if isinstance(spec.n_components, float) and spec.max_components is None:
         reached = np.flatnonzero(explained_by_pca(rows, pca) >= spec.n_components)
         if len(reached):
             return min(int(reached[0]) + 1, learnable)
@@ -99,17 +122,12 @@ def _may_be_smaller(spec: NetworkSpec) -> bool:
     return not any(isinstance(part, nn.Module) for part in (spec.encoder, spec.decoder))
 
 
-def sizes_with_layers(n: int) -> list[int]:
-    """Return the sizes below `n` that have a last layer of their own: each twice the one before."""
-    return [2**i for i in range(math.ceil(math.log2(n)))]
-
-
 def watched_sizes(n: int) -> list[int]:
-    """Return the sizes up to `n` whose mean loss says when to stop."""
-    return [*sizes_with_layers(n), n]
+    """Return the sizes up to `n` whose mean loss says when to stop, each twice the one before."""
+    return [*(2**i for i in range(math.ceil(math.log2(n)))), n]
 
 
-def measured_sizes(n: int) -> list[int]:
-    """Return the sizes below `n` that are measured: those with a layer, and one between two."""
-    sizes = sizes_with_layers(n)
+def solved_sizes(n: int) -> list[int]:
+    """Return the sizes below `n` that are solved and measured: two in each doubling."""
+    sizes = watched_sizes(n)[:-1]
     return sorted({*sizes, *(size + size // 2 for size in sizes if size + size // 2 < n)})

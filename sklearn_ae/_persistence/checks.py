@@ -135,9 +135,11 @@ def _size_of(nested: Nested) -> int:
         raise damaged(f"its sizes are {sizes!r}")
     if len(nested.layers) != len(sizes):
         raise damaged("its sizes have no layers")
-    for layer in nested.layers:
-        last = nested.network.decoder.correction[-1]
-        if type(layer) is not nn.Linear or layer.weight.shape != last.weight.shape:
+    network: Any = nested.network
+    for size, layer in zip(sizes, nested.layers, strict=True):
+        *hidden, last = network.decoder.correction
+        width = last.in_features if hidden else size
+        if type(layer) is not nn.Linear or layer.weight.shape != (last.out_features, width):
             raise damaged("its layers are not of one shape")
     return len(ratios)
 

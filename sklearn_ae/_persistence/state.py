@@ -81,9 +81,8 @@ def pack(
     own = state.keys() - set(estimator._get_param_names())
     # In one piece: skops takes 200 bytes for a number of a list.
     fitted = {name: value for name, value in state.items() if name in own and is_plain(value)}
-    network, arrays, objects = freeze(
-        nn.ModuleDict({name: part for name, part in modules.items() if part is not None})
-    )
+    known = {name: part for name, part in modules.items() if part is not None}
+    network, arrays, objects = freeze(nn.ModuleDict(known))
     saved = {"network": network, "fitted": to_text(fitted), "arrays": arrays, "scaling": scaling}
     saved |= {"checksum": checksum(saved), "objects": objects}
     rest = {name: value for name, value in state.items() if name not in fitted}

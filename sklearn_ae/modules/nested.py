@@ -11,7 +11,6 @@ from torch import nn
 from sklearn_ae.modules.autoencoder import Autoencoder
 from sklearn_ae.modules.corrected import Corrected, Fade
 from sklearn_ae.modules.probability import ClippedProbabilities
-from sklearn_ae.modules.started import StartedLinear
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -90,9 +89,9 @@ class Between(nn.Module):
 class Nested(nn.Module):
     """An autoencoder that started at PCA, for codes of any size up to its own.
 
-    A code of n numbers is rebuilt as one whose other numbers are zero, with a correction in units of
-    its own. Some sizes have a last layer of their own; the decoder of a size between two of them
-    lies between theirs.
+    A code of n numbers is rebuilt as one whose other numbers are zero, with a correction in units
+    of its own. Some sizes have a last layer of their own; the decoder of a size between two of
+    them lies between theirs.
 
     Parameters
     ----------
@@ -134,8 +133,9 @@ class Nested(nn.Module):
 
     def learn(self, n: int, prefix: Autoencoder) -> None:
         """Take over the last layer of a prefix; from one to the next larger size."""
+        decoder: Any = prefix.decoder
         self.sizes.append(n)
-        self.layers.append(prefix.decoder.correction[-1])
+        self.layers.append(decoder.correction[-1])
 
     def _decoder(self, n: int) -> nn.Module:
         decoder: Any = self.network.decoder
@@ -151,7 +151,7 @@ class Nested(nn.Module):
         if sizes[above] == n or above == 0:
             return larger
         below = sizes[above - 1]
-        layer = decoder.linear
+        layer: Any = decoder.linear
         rest = _linear(layer.weight[:, below:n], torch.zeros_like(layer.bias))
         share = math.log(n / below) / math.log(sizes[above] / below)
         return Between(self._corrected(below, above - 1), larger, rest, share)
@@ -200,20 +200,21 @@ def _of_first(encoder: Any, n: int) -> nn.Module:
     cut: Any = _like(encoder)
     cut.linear = _rows(encoder.linear, n)
     cut.output_scale = encoder.output_scale[:n].clone()
-    if _is_dense(encoder.correction):
-        *layers, last = encoder.correction
+    correction: Any = encoder.correction
+    if _is_dense(correction):
+        *layers, last = correction
         cut.correction = nn.Sequential(*layers, _rows(last, n))
     else:
-        cut.correction = First(encoder.correction, n)
+        cut.correction = First(correction, n)
     return cut
 
 
-def _rows(layer: "nn.Linear | StartedLinear", n: int) -> nn.Linear:
+def _rows(layer: Any, n: int) -> nn.Linear:
     """Return a linear layer of the first outputs."""
     return _linear(layer.weight[:n], layer.bias[:n])
 
 
-def _columns(layer: "nn.Linear | StartedLinear", n: int) -> nn.Linear:
+def _columns(layer: Any, n: int) -> nn.Linear:
     """Return a linear layer of the first inputs."""
     return _linear(layer.weight[:, :n], layer.bias)
 
