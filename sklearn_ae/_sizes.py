@@ -121,7 +121,8 @@ class SizesMixin:
         """
         check_is_fitted(self)
         n, scale = self.n_components_, np.ones((1, 1))
-        codes = np.zeros((1, n)) if self.is_pca_ else self._some_codes[:, :n]
+        codes = self._some_codes
+        codes = np.zeros((1, n)) if self.is_pca_ or codes is None else codes[:, :n]
         whitening = self._whitening_of_size(n)
         if whitening is not None:
             mean, deviation = whitening

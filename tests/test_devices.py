@@ -27,8 +27,10 @@ from sklearn_ae._fitting.start import find_start, principal_components, sum_up_f
 from sklearn_ae._fitting.training import make_optimizer
 from sklearn_ae._fitting.training.denoising import Denoising, make_corruption
 from sklearn_ae._fitting.training.loss import make_loss
+from sklearn_ae._fitting.training.prefixes import Prefixes
 from sklearn_ae._parameters import for_columns, read_parameters
 from sklearn_ae._rows import DenseRows
+from sklearn_ae.modules import Corrected
 from sklearn_ae.modules.refined import refined
 
 try:  # a private name of torch's
@@ -86,7 +88,7 @@ class Elsewhere:
         rows = split_rows(X, sums, scaling, draw_rows(len(X), None, 0), CPU, hold_out=False)
         pca = principal_components(rows.all, 2, 0)
         start = find_start(rows, pca)
-        parts = make_parts(spec, N_COLUMNS, torch.Generator("cpu").manual_seed(0))
+        parts = make_parts(spec, N_COLUMNS, 2, torch.Generator("cpu").manual_seed(0))
         network = build_network(spec, parts, scaling, start if spec.at_pca else None)
         # Tensors that are made of a number may be none of its own: they keep to their device too.
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -134,10 +136,15 @@ class Elsewhere:
             kind = self.training.optimizer
             optimizer = make_optimizer(groups, 1e-3, kind=kind, weight_decay=1e-4)
             denoising = self.denoising()
+            # Logits have no unit, and a linear decoder has no correction.
+            resized = self.spec.at_pca and type(self.network.decoder) is Corrected
+            ratios = [2.0 if resized else 1.0, 1.0]
+            decoded = Prefixes(ratios, [4.0, 1.0], [1, 2], np.random.default_rng(0)).loss
             if denoising is None:
-                loss = self.criterion(self.network(self.rows), self.rows)
+                codes = self.network.encoder(self.rows)
+                loss, _ = decoded(self.network.decoder, self.criterion, codes, self.rows)
             else:
-                loss, _ = denoising.loss(self.network, self.criterion, self.rows)
+                loss, _ = denoising.loss(self.network, self.criterion, self.rows, decoded)
             loss.backward()
             optimizer.step()
             found = refined(self.network.eval(), self.spec.n_steps)(self.rows)

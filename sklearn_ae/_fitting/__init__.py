@@ -238,7 +238,7 @@ def _make_net(task, nested):
         denoising = make_denoising(training.noise, rows.scaling, spec.image_shape, noise)
     prefixes = trained = None
     if task.is_ordered:
-        some = rows.train.rows.sample(MANY_ROWS)
+        some = rows.train.rows.sample(SOME_ROWS)
         trained = losses_of_pca(start.pca, task.linear, some, criterion)
         if n > 1:
             draw = np.random.default_rng(task.seed)

@@ -25,7 +25,7 @@ SOME_ROWS = 2048
 # So many are enough to solve the last layer of a prefix: fewer of wide rows.
 MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
 # Codes are refined anew for the solved layer, and the layer solved anew for these, so many times.
-N_ROUNDS = 3
+N_ROUNDS = 2
 # A round that gains less is the last.
 ENOUGH = 0.97
 

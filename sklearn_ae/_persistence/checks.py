@@ -108,8 +108,9 @@ def check_sizes(attributes: dict[str, Any], nested: Any, pca: Any) -> None:
         if needed and max(needed) > largest:
             raise damaged(f"{name} has {largest} of {max(needed)} numbers of a code")
     codes = attributes["_some_codes"]
-    if nested is not None and not (
-        isinstance(codes, np.ndarray)
+    if codes is not None and not (
+        nested is not None
+        and isinstance(codes, np.ndarray)
         and codes.ndim == 2
         and len(codes)
         and _is_table(codes, (len(codes), _size_of(nested)))

@@ -17,6 +17,7 @@ from sklearn_ae._persistence.checks import (
     check_scaling,
     check_sizes,
 )
+from sklearn_ae._persistence.first import PARAMETERS, upgraded
 from sklearn_ae._persistence.modules import RefusedError, damaged, freeze, thaw
 from sklearn_ae._persistence.plain import from_text, is_plain, to_text
 from sklearn_ae._version import __version__
@@ -29,7 +30,7 @@ SKOPS_TYPES = (
     "sklearn_ae.pretraining.rbm.RBMPretraining",
     "sklearn_ae.pretraining.stacked.StackedDenoisingPretraining",
 )
-# What this version writes, and reads.
+# What this version writes; it reads this and those before.
 FORMAT = 2
 
 
@@ -113,29 +114,32 @@ def unpack(
         If it is damaged, names what is not read from a file, or is of another format.
     """
     check_names(cls, state)
-    attributes = {name: state[name] for name in state if name not in ("_saved_by", "_saved")}
+    attributes = PARAMETERS | {n: state[n] for n in state if n not in ("_saved_by", "_saved")}
     missing = set(cls._get_param_names()) - attributes.keys()
     if missing:
         raise damaged(f"it has no {', '.join(sorted(missing))}")
-    if len(attributes) == len(state):
+    if not {"_saved_by", "_saved"} & state.keys():
         return Saved(attributes)
-    check_format(state.get("_saved_by"))
+    number = check_format(state.get("_saved_by"))
     try:
         saved = state["_saved"]
         fitted = from_text(saved["fitted"])
         check_names(cls, fitted)
         attributes = attributes | fitted
         net = attributes.pop("_net")
-        check_attributes(attributes)
-        check_history(net)
+        objects = saved["objects"]
         check_scaling(saved["scaling"], attributes["n_features_in_"])
         units = scaling(**saved["scaling"])
-        device = nearest_device(attributes["device_"])
-        objects = saved["objects"]
+        device = nearest_device(str(attributes["device_"]))
         modules = thaw((saved["network"], saved["arrays"], objects), device)
-        if not isinstance(modules, nn.ModuleDict):
+        if number == 1:
+            attributes, found = upgraded(attributes, saved["scaling"], modules)
+        elif isinstance(modules, nn.ModuleDict):
+            found = dict(modules.items())
+        else:
             raise damaged("it is no dict of modules")
-        found = dict(modules.items())
+        check_attributes(attributes)
+        check_history(net)
         nested, pca, loss = (found.pop(name, None) for name in ("nested", "pca", "loss"))
         if found or loss is None:
             raise damaged("it is not a network, PCA and a loss")
@@ -150,8 +154,8 @@ def unpack(
     return Saved(attributes, nested, pca, loss, device, units, net)
 
 
-def check_format(written: Any) -> None:
-    """Check that a saved estimator is in a format that can be read.
+def check_format(written: Any) -> int:
+    """Return the format of a saved estimator, if it can be read.
 
     Parameters
     ----------
@@ -167,11 +171,12 @@ def check_format(written: Any) -> None:
         number, version = written or (0, "before 0.1")
     except (TypeError, ValueError) as error:
         raise damaged(f"{written!r} is no format") from error
-    if number != FORMAT:
+    if number not in range(1, FORMAT + 1):
         raise RefusedError(
             f"This autoencoder was saved by sklearn_ae {version} in format {number}; sklearn_ae "
-            f"{__version__} reads format {FORMAT}. Load it with the version that saved it."
+            f"{__version__} reads formats up to {FORMAT}. Load it with the version that saved it."
         )
+    return number
 
 
 def checksum(saved: dict[str, Any]) -> int:

@@ -220,10 +220,7 @@ def _columns(layer: Any, n: int) -> nn.Linear:
 
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
-    layer = nn.utils.skip_init(
-        nn.Linear, *weight.shape[::-1], device=weight.device, dtype=weight.dtype
-    )
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
+    """Return a linear layer with copies of weight and bias."""
+    layer = nn.Linear(*weight.shape[::-1], device="meta")  # has no values to draw
+    layer.weight, layer.bias = (nn.Parameter(part.detach().clone()) for part in (weight, bias))
     return layer

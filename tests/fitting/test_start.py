@@ -260,8 +260,8 @@ def fit_rows(X, seed=0):
 def test_pca_starts_from_training_rows_alone():
     X = make_data((200, 10))
     rows, chosen = fit_rows(X)
-    found, pca = train_on_lone_rows(rows, find_pca(rows.train, 3), 0)
-    assert found is rows
+    pca = find_pca(rows.train, 3)
+    assert train_on_lone_rows(rows, pca, 0) is rows
     train = np.delete(X, chosen, axis=0)
     expected = PCA(3, svd_solver="full").fit((train - rows.scaling.shift) / rows.scaling.scale)
     np.testing.assert_allclose(np.abs(pca.components), np.abs(expected.components_), atol=1e-8)
@@ -277,7 +277,8 @@ def test_a_held_out_row_without_its_like_trains(lone):
     X[chosen[lone], 10 + np.arange(len(lone))] = 30
     rows, again = fit_rows(X)
     assert np.array_equal(again, chosen)
-    found, pca = train_on_lone_rows(rows, find_pca(rows.train, 3 + len(lone)), 0)
+    found = train_on_lone_rows(rows, find_pca(rows.train, 3 + len(lone)), 0)
+    pca = find_pca(found.train, 3 + len(lone))
     held_out = found.all.index[len(found.others) :]
     assert set(chosen) - set(held_out) == set(chosen[lone])
     assert len(found.train.rows) == 180 + len(lone)
@@ -295,6 +296,5 @@ def test_a_held_out_row_without_its_like_trains(lone):
 def test_where_few_rows_leave_pca_nothing_new_rows_say_what_it_leaves():
     X = make_data((8, 40))
     rows, _ = fit_rows(np.vstack([X, X + 0.1]))
-    rows, pca = train_on_lone_rows(rows, find_pca(rows.train, 16), 0)
-    found = find_start(rows, pca)
+    found = find_start(rows, find_pca(rows.train, 16))
     assert found.residual >= start_module.SMALLEST_RESIDUAL

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sklearn_ae._fitting.training.denoising import Denoising
+from sklearn_ae._fitting.training.prefixes import whole_loss
 from sklearn_ae.corruption import Masking
 from sklearn_ae.losses import LOSSES
 from sklearn_ae.modules import AttentionEncoder, Autoencoder
@@ -29,7 +30,7 @@ def masking(level=0.4):
 @pytest.mark.parametrize("name", LOSSES)
 def test_emphasis_weighs_cells(name, emphasis):
     net, loss = network(), LOSSES[name](1.3)
-    found, rebuilt = Denoising(masking(), emphasis).loss(net, loss, ROWS)
+    found, rebuilt = Denoising(masking(), emphasis).loss(net, loss, ROWS, whole_loss)
     rebuilt = rebuilt.detach()
     inputs = masking()(ROWS)
     torch.testing.assert_close(rebuilt, net(inputs).detach())
@@ -44,8 +45,8 @@ def test_the_head_adds_its_cross_entropy():
     head = nn.Linear(2, 4)
     net = network(head)
     loss = nn.MSELoss()
-    plain, _ = Denoising(masking()).loss(network(), loss, ROWS)
-    found, _ = Denoising(masking(), head_weight=0.7).loss(net, loss, ROWS)
+    plain, _ = Denoising(masking()).loss(network(), loss, ROWS, whole_loss)
+    found, _ = Denoising(masking(), head_weight=0.7).loss(net, loss, ROWS, whole_loss)
     inputs = masking()(ROWS)
     with torch.no_grad():
         p = torch.sigmoid(head(net.encoder(inputs))).numpy()
@@ -62,6 +63,6 @@ def test_mask_tokens_hide_what_the_cells_became():
     for mean in means:
         generator = torch.Generator().manual_seed(1)
         corrupt = functools.partial(Masking(torch.tensor(0.4), mean), generator=generator)
-        _, rebuilt = Denoising(corrupt, masks_tokens=True).loss(net, nn.MSELoss(), ROWS)
+        _, rebuilt = Denoising(corrupt, masks_tokens=True).loss(net, nn.MSELoss(), ROWS, whole_loss)
         found.append(rebuilt)
     assert torch.equal(*found)

@@ -30,9 +30,8 @@ class FakeNet:
     def weight(self):
         return self.module_.weight.item()
 
-    def mean_loss(self, rows, module):
+    def watched_loss(self, rows):
         assert rows is VALID
-        assert module is self.module_
         return self.start
 
     def rate(self):

@@ -1,0 +1,55 @@
+"""Files of the first format, which had one network, for codes of one size."""
+
+from typing import Any
+
+from torch import nn
+
+from sklearn_ae._persistence.modules import damaged
+from sklearn_ae.modules import Nested
+
+# Parameters that came later, and what they were.
+PARAMETERS: dict[str, Any] = {"whiten": False, "max_components": None, "memory": None}
+
+
+def upgraded(
+    attributes: dict[str, Any], scaling: dict[str, Any], modules: Any
+) -> tuple[dict[str, Any], dict[str, nn.Module]]:
+    """Return attributes and modules as the present format has them.
+
+    Parameters
+    ----------
+    attributes : dict
+        Of a fitted estimator.
+    scaling : dict
+        The units of its network.
+    modules : nn.Module
+        The network and its loss.
+
+    Raises
+    ------
+    ValueError
+        If these are something else.
+    """
+    if not (isinstance(modules, nn.ModuleList) and len(modules) == 2):
+        raise damaged("it is not one network and one loss")
+    n, is_pca = attributes["n_components_"], attributes["is_pca_"]
+    unknown = [float("nan")] * (n - 1)
+    sizes: dict[str, list] = {"is_pca": [is_pca] * n}
+    for name, known in (
+        ("loss", "best_loss_"), ("pca_loss", "pca_loss_"),
+        ("score", "score_"), ("pca_score", "pca_score_"),
+    ):  # fmt: skip
+        value = attributes[known]
+        sizes[name] = [*unknown, float("nan") if value is None else float(value)]
+    whitening = attributes.pop("_whitening", None)
+    whitenings = []
+    if whitening is not None:
+        whitenings = [(0 if is_pca else n, *(part.tolist() for part in whitening))]
+    network = Nested(modules[0], [1.0] * n)  # type: ignore[arg-type]
+    found = {"pca" if is_pca else "nested": network, "loss": modules[1]}
+    first = {"mean_": scaling["shift"], "_some_codes": None}
+    later = {
+        "_sizes": sizes, "_is_ordered": False, "_whitenings": whitenings,
+        "_variance": 0.0, "_variances": None,
+    }  # fmt: skip
+    return first | attributes | later, found
