@@ -72,13 +72,17 @@ def check_attributes(attributes: dict[str, Any]) -> None:
         raise damaged("its mean_ is not one of its columns")
     if not isinstance(attributes["_structure"], dict):
         raise damaged(f"its _structure is {attributes['_structure']!r}")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(attributes["device_"])):
-        raise damaged(f"its device_ is {attributes['device_']!r}")
     names = attributes.get("feature_names_in_")
     if names is not None:
         given = isinstance(names, np.ndarray) and names.shape == shape
         if not (given and all(isinstance(name, str) for name in names)):
             raise damaged("its feature_names_in_ are no names of its columns")
+
+
+def check_device(name: Any) -> None:
+    """Check that this is the name of a device."""
+    if not (isinstance(name, str) and re.fullmatch(r"cpu|cuda(:\d+)?", name)):
+        raise damaged(f"its device_ is {name!r}")
 
 
 def check_sizes(attributes: dict[str, Any], nested: Any, pca: Any) -> None:

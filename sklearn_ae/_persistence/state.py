@@ -11,6 +11,7 @@ from torch import nn
 
 from sklearn_ae._persistence.checks import (
     check_attributes,
+    check_device,
     check_history,
     check_layers,
     check_names,
@@ -130,7 +131,8 @@ def unpack(
         objects = saved["objects"]
         check_scaling(saved["scaling"], attributes["n_features_in_"])
         units = scaling(**saved["scaling"])
-        device = nearest_device(str(attributes["device_"]))
+        check_device(attributes["device_"])
+        device = nearest_device(attributes["device_"])
         modules = thaw((saved["network"], saved["arrays"], objects), device)
         if number == 1:
             attributes, found = upgraded(attributes, saved["scaling"], modules)
