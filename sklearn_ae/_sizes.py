@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae._inference import mean_jacobian
+from sklearn_ae._rows import Scaling
 from sklearn_ae.modules import Autoencoder, Nested
 
 
@@ -44,7 +45,8 @@ class SizesMixin:
     # Mean and deviation of codes: by size, and at 0 those of PCA.
     _whitenings: list[tuple[int, list, list]]
     _some_codes: Any
-    # Of all rows; and of each component, where codes of all sizes are PCA.
+    _scaling: Scaling
+    # In its units: of all rows; and of each component, where codes of all sizes are PCA.
     _variance: float
     _variances: list[float] | None
 
@@ -139,7 +141,7 @@ class SizesMixin:
         that is no better than a smaller one adds nothing. Where codes of no size beat PCA, it is
         PCA's, of all rows.
         """
-        return self._explained() / self._dtyped(self._variance or 1.0)
+        return self._dtyped(self._explained() / (self._variance or 1.0))
 
     @property
     def explained_variance_(self) -> np.ndarray:
@@ -148,12 +150,13 @@ class SizesMixin:
         Its share, `explained_variance_ratio_`, of the variance of the rows of `fit`. For PCA it is
         the variance of the code.
         """
-        return self._explained()
+        return self._dtyped(self._explained() * self._square_unit())
 
     @property
     def singular_values_(self) -> np.ndarray:
         """Roots of the sums of squares that each number explains: shape (n_components,)."""
-        return np.sqrt(self._explained() * (self.n_samples_ - 1))
+        roots = np.sqrt(self._explained() * (self.n_samples_ - 1))
+        return self._dtyped(roots * self._scaling.scale)
 
     @property
     def noise_variance_(self) -> float:
@@ -162,11 +165,11 @@ class SizesMixin:
         0 where there are as many numbers as rows or columns.
         """
         n_left = min(self.n_features_in_, self.n_samples_) - self.n_components_
-        left = self._variance - float(self._explained().sum(dtype=np.float64))
-        return max(left, 0.0) / n_left if n_left > 0 else 0.0
+        left = max(self._variance - float(self._explained().sum()), 0.0)
+        return float(left / n_left * self._square_unit()) if n_left > 0 else 0.0
 
     def _explained(self) -> np.ndarray:
-        """Return the variance that each number adds to what is explained."""
+        """Return the variance that each number adds to what is explained, in scaled units."""
         check_is_fitted(self)
         if not self._is_ordered:
             raise AttributeError(
@@ -174,10 +177,15 @@ class SizesMixin:
                 f'its own. Fit {type(self).__name__} with init="pca" and code_layer=None.'
             )
         if self._variances is not None:
-            return self._dtyped(self._variances[: self.n_components_])
+            return np.array(self._variances[: self.n_components_])
         share = np.array(self._sizes["score"][: self.n_components_])
         share = np.maximum(np.minimum.accumulate(share[::-1])[::-1], 0)
-        return self._dtyped(np.diff(share, prepend=0.0) * self._variance)
+        return np.diff(share, prepend=0.0) * self._variance
+
+    def _square_unit(self) -> np.float64:
+        """Return the square of the unit of the network; infinite for data of 1e200."""
+        with np.errstate(over="ignore"):
+            return np.square(np.float64(self._scaling.scale))
 
     def _dtyped(self, values: Any) -> np.ndarray:
         return np.asarray(values, dtype=self.mean_.dtype)

@@ -205,10 +205,10 @@ def _find_size(spec, rows, pca, previous):
 
 
 def _variance(rows):
-    """Return the variance of all rows, summed over the columns, in the units of the user."""
+    """Return the variance of all rows, summed over the columns."""
     products = rows.all.sums.products(rows.scaling.scale)
     square = products.trace() if products.ndim == 2 else products.sum()
-    return float(square) * rows.scaling.scale**2 / (len(rows.all.rows) - 1)
+    return float(square) / (len(rows.all.rows) - 1)
 
 
 def _make_nested(task, parts, device):
@@ -326,7 +326,7 @@ def _keep_pca(fit, task):
     if fit.sizes.is_pca.all():
         fit.nested = fit.codes = None
         n = fit.n_rows
-        fit.variances = (np.square(pca.deviations * fit.scaling.scale) * n / (n - 1)).tolist()
+        fit.variances = (np.square(pca.deviations) * n / (n - 1)).tolist()
     return pca
 
 

@@ -23,7 +23,7 @@ class Fit:
     mean : ndarray of shape (n_columns,)
         Of all rows, in the units of the user, in their dtype.
     variance : float
-        Of all rows, summed over the columns, in the units of the user; an unbiased estimate.
+        Of all rows, summed over the columns, in squared units of `scaling`; an unbiased estimate.
     n_rows : int
         How many there are.
     sizes : Sizes
@@ -35,7 +35,7 @@ class Fit:
     pca : Nested or None
         PCA of all rows, for codes of any size; None where nothing is PCA.
     variances : list of float or None
-        Of each component of PCA of all rows, where nothing else was found.
+        Of each component of PCA of all rows, where nothing else was found, in the same units.
     best_iter : int
         Epoch whose weights are kept; 0 is the start.
     interrupted : bool

@@ -125,7 +125,9 @@ class Nested(nn.Module):
         """
         if n == len(self.ratios):
             return self.network
-        return Autoencoder(_of_first(self.network.encoder, n), self._decoder(n))
+        # What is made in inference mode cannot be descended on later.
+        with torch.inference_mode(False):
+            return Autoencoder(_of_first(self.network.encoder, n), self._decoder(n))
 
     def forget(self) -> None:
         """Drop the last layers of prefixes: all have that of the network."""
@@ -221,6 +223,7 @@ def _columns(layer: Any, n: int) -> nn.Linear:
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
     """Return a linear layer with copies of weight and bias."""
-    layer = nn.Linear(*weight.shape[::-1], device="meta")  # has no values to draw
+    n_outputs, n_inputs = weight.shape
+    layer = nn.Linear(n_inputs, n_outputs, device="meta")  # has no values to draw
     layer.weight, layer.bias = (nn.Parameter(part.detach().clone()) for part in (weight, bias))
     return layer
