@@ -12,7 +12,7 @@ whether explained_variance_ratio_ falls, and how many numbers explain a share of
 With --max-iter only the one fit, for each of these limits of epochs, and for all tables together.
 
 Tables and split are those of pca_floor.py. A seed draws the rows, the split and the network. Fits
-have one thread.
+have one thread. Where a column says pca, it counts the seeds in which the prefix is PCA itself.
 """
 
 import argparse
@@ -45,11 +45,10 @@ def squared_error(model: Any, X: np.ndarray) -> float:
     return float(np.sum((X - model.inverse_transform(model.transform(X))) ** 2))
 
 
-def pca_errors(pca: PCA, X: np.ndarray) -> np.ndarray:
-    """Return the squared errors of PCA of each size, from no component on."""
-    centred = X - pca.mean_
-    taken = np.sum((centred @ pca.components_.T) ** 2, axis=0)
-    return np.sum(centred**2) - np.append(0.0, np.cumsum(taken))
+def pca_error(pca: PCA, k: int, X: np.ndarray) -> float:
+    """Return the squared error of the first `k` components; of 0 it is that of the mean."""
+    centred, first = X - pca.mean_, pca.components_[:k]
+    return float(np.sum((centred - centred @ first.T @ first) ** 2))
 
 
 def needed_for_share(ratios: np.ndarray) -> int | None:
@@ -84,16 +83,16 @@ def compare(split: Split, seed: int) -> dict:
             run["ordered"][k] = squared_error(prefix, X)
             run["is_pca"][k] = prefix.is_pca_
         pca = PCA(svd_solver="full").fit(split.X_train)
-        errors = pca_errors(pca, X)
-        run["PCA"] = {k: errors[k] for k in sizes}
+        run["PCA"] = {k: pca_error(pca, k, X) for k in sizes}
+        variance = pca_error(pca, 0, X)
         ratios = model.explained_variance_ratio_
         run["rise"] = float(np.diff(ratios).max())
         run["needed"] = needed = needed_for_share(ratios)
         run["PCA needed"] = needed_for_share(pca.explained_variance_ratio_)
         run["explained"] = (
-            1 - squared_error(model.truncated(needed), X) / errors[0] if needed else None
+            1 - squared_error(model.truncated(needed), X) / variance if needed else None
         )
-        run["PCA explained"] = 1 - errors[run["PCA needed"]] / errors[0]
+        run["PCA explained"] = 1 - pca_error(pca, run["PCA needed"], X) / variance
     return run
 
 
@@ -103,7 +102,8 @@ def trade_off(split: Split, seed: int, limits: list[int]) -> dict[int, dict]:
     with threadpool_limits(1):
         warm_up()
         sizes = sizes_of(split)
-        errors = pca_errors(PCA(svd_solver="full").fit(split.X_train), split.X_test)
+        pca = PCA(svd_solver="full").fit(split.X_train)
+        errors = {k: pca_error(pca, k, split.X_test) for k in sizes}
         found = {}
         for limit in limits:
             model = AutoencoderTransformer(sizes[-1], max_iter=limit, random_state=seed)
