@@ -59,9 +59,9 @@ display.ax_.set_title("Digits, three folds")
 # %%
 # The same on random numbers: there is nothing to learn, and nothing is what the autoencoder finds.
 # It falls back to PCA.
-noise = StandardScaler().fit_transform(np.random.default_rng(0).normal(size=(500, 32)))
+noise = StandardScaler().fit_transform(np.random.default_rng(0).normal(size=(1000, 32)))
 display = ExplainedVarianceDisplay.from_estimator(
-    AutoencoderTransformer(max_iter=20, random_state=0), noise, n_components=[1, 4, 16], cv=3
+    AutoencoderTransformer(max_iter=20, random_state=0), noise, n_components=[1, 2, 4, 8], cv=3
 )
 display.ax_.set_title("Noise, three folds")
 
