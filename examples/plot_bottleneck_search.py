@@ -74,7 +74,8 @@ ax.legend(frameon=False)
 
 # %%
 # The best pipeline was fitted again on all training rows. The test rows were not used so far.
-print(search.best_params_)
+best = search.best_params_
+print(f"{type(best['reduce']).__name__} with {best['reduce__n_components']} components")
 print(f"accuracy on test rows: {search.score(X_test, y_test):.3f}")
 
 # %%

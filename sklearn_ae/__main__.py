@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from sklearn_ae import __version__
+from sklearn_ae import AutoencoderTransformer, __version__
 from sklearn_ae.comparison.comparing import DEFAULT_SIZES, MAX_NUMERIC_CLASSES
 from sklearn_ae.comparison.running import run
 from sklearn_ae.comparison.tables import InputError
@@ -98,7 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--max-iter",
         type=_natural_int,
         metavar="N",
-        help="epochs of training, at most (default: as many as the estimators', 60)",
+        help="epochs of training, at most (default: as many as the estimators', "
+        f"{AutoencoderTransformer().max_iter})",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)"
