@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from sklearn_ae import __version__
+from sklearn_ae import AutoencoderTransformer, __version__
 from sklearn_ae.comparison.comparing import DEFAULT_SIZES, MAX_NUMERIC_CLASSES
 from sklearn_ae.comparison.running import run
 from sklearn_ae.comparison.tables import InputError
@@ -24,7 +24,8 @@ variance explained: 1 - SSE/SST on the held-out rows, about the training mean, o
 score: with --target, a simple model is fitted on the training codes and scored on the held-out
   ones: LogisticRegression (accuracy) where the target is text or at most {MAX_NUMERIC_CLASSES}
   distinct whole numbers, Ridge (R2) otherwise.
-fit seconds: on one thread, where the device is the CPU; PCA takes as many as it likes.
+seconds, one fit: each method is fitted once, at the largest size; smaller codes are the first
+  numbers of that fit. On one thread, where the device is the CPU; PCA takes as many as it likes.
 verdict: the better of the two autoencoders against PCA, judged by the score with --target, by
   variance explained without. (--drop the target to judge by variance, yet not compress it.) A tie
   is a difference of less than two standard errors (paired over the held-out rows) or less than 1 %
@@ -97,7 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--max-iter",
         type=_natural_int,
         metavar="N",
-        help="epochs of training, at most (default: as many as the estimators', 100)",
+        help="epochs of training, at most (default: as many as the estimators', "
+        f"{AutoencoderTransformer().max_iter})",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)"

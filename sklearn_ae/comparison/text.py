@@ -59,7 +59,7 @@ def _score_text(
 
 
 def results_text(results: Sequence[Result], score_name: str | None) -> str:
-    """Write the aligned table, one line a fit.
+    """Write the aligned table, one line for each method at each size.
 
     Parameters
     ----------
@@ -75,14 +75,14 @@ def results_text(results: Sequence[Result], score_name: str | None) -> str:
     """
     width = max(map(len, METHODS))
     title = "" if score_name is None else f"  {score_name:>8}"
-    lines = [f"components  {'method':<{width}}  variance explained{title}  fit seconds"]
+    lines = [f"components  {'method':<{width}}  variance explained{title}  seconds, one fit"]
     for result in results:
         first = result.method == next(iter(METHODS))
         size = result.n_components if first else ""
         score = "" if result.score is None else f"  {result.score:>8.3f}"
         lines.append(
             f"{size:>10}  {result.method:<{width}}  {100 * result.variance_explained:>16.2f} %"
-            f"{score}  {result.fit_seconds:>11.2f}"
+            f"{score}  {result.fit_seconds:>16.2f}"
         )
     return "\n".join(lines)
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sklearn_ae import AutoencoderTransformer
 from sklearn_ae.comparison import comparing
 from sklearn_ae.comparison.comparing import choose_sizes, compare, split_table
 from sklearn_ae.comparison.tables import MAX_CATEGORIES, InputError
@@ -164,7 +167,7 @@ def test_score_is_that_of_sklearn(methods, score_name):
     assert result.score == pytest.approx(metric(split.y_test, predicted))
 
 
-def test_every_method_is_fitted_at_every_size_with_its_parameters(iris, methods):
+def test_every_method_is_reported_at_every_size_with_its_parameters(iris, methods):
     reports = []
     results = list(
         compare(
@@ -179,6 +182,37 @@ def test_every_method_is_fitted_at_every_size_with_its_parameters(iris, methods)
     assert reports == [(method, size) for size in (2, 3) for method in comparing.METHODS]
     assert [result.reducer.tol for result in results] == [0.0, 0.5, 0.5] * 2
     assert {result.reducer.random_state for result in results} == {5}
+
+
+def test_one_fit_of_each_method_serves_all_sizes(iris, methods):
+    fitted = []
+
+    class Recorded(PCA):
+        def fit(self, X, y=None):
+            fitted.append(self.n_components)
+            return super().fit(X)
+
+    methods(Recorded, partial(AutoencoderTransformer, max_iter=0))
+    results = list(compare(split_table(iris[0]), [1, 3, 2]))
+    assert fitted == [3]
+    assert [result.n_components for result in results[::3]] == [1, 3, 2]
+    for i in range(3):
+        assert len({result.fit_seconds for result in results[i::3]}) == 1
+    ours = [result.reducer for result in results[2::3]]
+    assert [model.n_components_ for model in ours] == [1, 3, 2]
+    assert ours[0].net_.history_ is ours[1].net_.history_
+
+
+def test_pca_of_a_smaller_size_is_that_of_sklearn(iris, methods):
+    split = split_table(iris[0])
+    for result in list(compare(split, [1, 2, 3]))[::3]:
+        pca = PCA(result.n_components).fit(split.X_train)
+        assert result.reducer.get_params()["n_components"] == result.n_components
+        assert result.reducer.n_components_ == result.n_components
+        for name in ("components_", "noise_variance_", *comparing.SPECTRA):
+            np.testing.assert_allclose(getattr(result.reducer, name), getattr(pca, name))
+        scores = result.reducer.score_samples(split.X_test)
+        np.testing.assert_allclose(scores, pca.score_samples(split.X_test))
 
 
 def test_encoder_and_reducer_make_a_pipeline_that_scores_the_same(iris, methods):

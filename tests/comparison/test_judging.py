@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -10,15 +12,21 @@ from sklearn_ae.comparison.judging import judge
 class OneMore(PCA):
     """Stands for a network that beats PCA: keeps one direction more than it admits."""
 
+    more = 1
+
     def fit(self, X, y=None):
-        return PCA.fit(self.set_params(n_components=self.n_components + 1), X)
+        return PCA.fit(self.set_params(n_components=self.n_components + self.more), X)
+
+    def truncated(self, n_components):
+        first = copy.copy(self)
+        first.components_ = self.components_[: n_components + self.more]
+        return first
 
 
-class OneLess(PCA):
+class OneLess(OneMore):
     """Stands for a network that loses to PCA."""
 
-    def fit(self, X, y=None):
-        return PCA.fit(self.set_params(n_components=self.n_components - 1), X)
+    more = -1
 
 
 class Rotated(PCA):
