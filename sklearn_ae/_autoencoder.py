@@ -16,22 +16,25 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     An encoder squeezes each row into `n_components` numbers, and a decoder rebuilds the row from
     them. Both are PCA plus a learned correction, trained by skorch on torch to the least
-    reconstruction error on held-out rows. ("Transformer" is scikit-learn's word for an estimator
-    with `fit` and `transform`.)
+    reconstruction error on held-out rows. As with PCA, the first numbers of a code are a code of
+    their own: one fit serves every size (`truncated`). ("Transformer" is scikit-learn's word for an
+    estimator with `fit` and `transform`.)
 
     Scale the columns first, as for PCA.
 
     Parameters
     ----------
     n_components : int, float or None, default=None
-        Size of the code (the bottleneck). None is as many as there are rows or columns, as for PCA;
-        a float in (0, 1) the smallest size that explains this share of the variance of the
-        held-out rows. It may exceed the number of columns, and what is more than the
-        directions of the data is then zero.
+        Size of the code (the bottleneck). None is as many as there are rows or columns, as for PCA,
+        or `max_components` if these are fewer; a float in (0, 1) the smallest size that explains
+        this share of the variance of the held-out rows (of training rows without
+        `early_stopping`). It may exceed the number of columns; with ``init="pca"`` what is more
+        than the directions of the data is then zero.
     max_components : int or None, default=None
-        Size of the code that is trained, of which the first `n_components` numbers are used; None
-        trains what is used. One training then serves codes of every size: see `truncated`, and
-        `memory` for searches.
+        Size of the code that is trained, of which the first `n_components` numbers are used. None
+        trains what is used: for a share as many as PCA needs for it, and without a size as many as
+        leave PCA one percent of the variance; larger codes are PCA's. One training serves codes of
+        every size: see `truncated`, and `memory` for searches.
     hidden_layer_sizes : array-like of int, int or "auto", default="auto"
         Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
         is allowed. With "conv" channels, each layer halving the image; with "attention" the size
@@ -103,8 +106,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         a step is taken where the decoder then rebuilds the row with less squared error, whatever
         `loss` is. 0 leaves the codes alone.
     memory : str, object with the joblib.Memory interface or None, default=None
-        Where trainings are cached, by their rows and by all parameters but `n_components`, so that
-        a search over it trains once for each fold; needs `max_components`. A path is a folder.
+        Where trainings are cached, by their rows and parameters; with `max_components` by all but
+        `n_components`, so that a search over it trains once for each fold. A path is a folder.
         With ``random_state=None`` any earlier training of these rows will do.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units, to one that is no worse on the
@@ -126,7 +129,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` had names that are all strings.
     n_components_ : int
-        Size of the code.
+        Size of the code that is used.
     mean_ : ndarray of shape (n_features,)
         Mean of the rows of `fit`.
     n_samples_ : int
@@ -135,30 +138,48 @@ class AutoencoderTransformer(BaseAutoencoder):
         What each number of the code changes: the mean change of a reconstruction with it, over the
         codes of held-out rows, before any whitening; PCA's own where `is_pca_`. It is local: a
         curved code changes other rows otherwise.
+    explained_variance_ratio_ : ndarray of shape (n_components,)
+        What each number adds to the share of the variance of the held-out rows (of training rows
+        without `early_stopping`) that is explained: that of codes of its size, less that of codes
+        of one number less. Where PCA was not beaten at any size, it is PCA's, of all rows. It and
+        the next three need an order: ``init="pca"`` and ``code_layer=None``.
+    explained_variance_ : ndarray of shape (n_components,)
+        These shares, of the variance of the rows of `fit`.
+    singular_values_ : ndarray of shape (n_components,)
+        Roots of the sums of squares over the rows of `fit` that belong to these variances.
+    noise_variance_ : float
+        Variance that is not explained, for each direction that is left; 0 where none is.
     n_iter_ : int
         Epochs trained; 1 where there was nothing to train but the closed form to solve.
     best_iter_ : int
         Epoch whose weights are kept, but where PCA is; 0 is the start.
     loss_curve_ : list of float
-        Training loss of each epoch: in units of what PCA leaves (its mean square, or the root of
-        it for "absolute_error"), with ``init="random"`` of the variance instead; in nats a cell
-        with "binary_log_loss"; as a module gives it.
+        Training loss of each epoch, in units of what PCA of the size that is trained leaves (its
+        mean square, or the root of it for "absolute_error"), with ``init="random"`` of the variance
+        instead; in nats a cell with "binary_log_loss"; as a module gives it. Of ordered codes it is
+        the mean over the whole code and the prefix that a step draws, weighed by PCA's loss.
     validation_loss_curve_ : list of float or None
-        Loss on the held-out rows after each epoch; None without `early_stopping`.
-    best_loss_ : float or None
-        Loss of the model that is kept, its steps included, on the held-out rows; without
+        Loss on the held-out rows after each epoch; None without `early_stopping`. Of ordered codes
+        it is the mean over the sizes 1, 2, 4, ... and the whole, each weighed so that PCA's loss
+        counts the same at every size.
+    best_loss_ : float
+        Loss of the model that is used, its steps included, on the held-out rows; without
         `early_stopping` on the training rows, of many on some. After the closed form it may be far
-        below the curves. None where PCA leaves nothing and no rows are held out.
+        below the curves.
     pca_loss_ : float or None
-        Loss of PCA with as many components on the held-out rows; None without `early_stopping`.
+        Loss of PCA with as many components on the held-out rows, in the same units; None without
+        `early_stopping`.
     pca_score_, score_ : float or None
         Share of the variance of the held-out rows that PCA with as many components explains, and
-        that this model explains; None without `early_stopping`. These rows have chosen the model:
-        an honest figure takes rows that `fit` has not seen, and `score`. PCA is that of the rows
-        that are not held out, but where `is_pca_` says what is kept.
+        that this model explains; None without `early_stopping`. Of a size below the one that is
+        trained, `score_` and `best_loss_` are measured on some of these rows, or lie between two
+        sizes that are. The rows have chosen the model: an honest figure takes rows that `fit` has
+        not seen, and `score`. This PCA is that of the rows that are not held out.
     is_pca_ : bool
-        Whether the fitted model is PCA itself, on all rows, because nothing beat it on the
-        held-out rows by more than the sampling error, or because it leaves but rounding errors.
+        Whether codes of `n_components_` numbers are PCA's, of all rows: at this size nothing beat
+        PCA on the held-out rows by more than the sampling error, or PCA leaves next to nothing.
+        That is so of the whole code of ``n_components=None``, but for ``init="random"``, a
+        `code_layer` or a smaller `max_components`.
     batch_size_ : int
         Rows a step.
     device_ : str
@@ -182,10 +203,17 @@ class AutoencoderTransformer(BaseAutoencoder):
     first step the network is PCA (Baldi and Hornik, 1989, show that a linear autoencoder can do no
     better). s is the root mean square of PCA's residual, so that the last percent of variance is as
     easy to learn as the first; c is what moves codes by as much. Far outside the training rows f
-    and g fade to zero, and the network is linear. The codes are in the units of `X`, like PCA's;
-    unlike PCA's they need not be centred, uncorrelated or in the order of their variance. What `e`
-    gives is where `transform` starts from: an encoder that has to serve all rows is not at its best
-    on each of them (Cremer et al., 2018).
+    and g fade to zero, and the network is linear. The codes are in the units of `X` and in PCA's
+    order; unlike PCA's they need not be quite centred or uncorrelated. What `e` gives is where
+    `transform` starts from: an encoder that has to serve all rows is not at its best on each of
+    them (Cremer et al., 2018).
+
+    Each step rebuilds its rows from the whole code and from a prefix of it, of a size that is drawn
+    anew (nested dropout, Rippel et al., 2014, draws one for each row). Then the decoder's last
+    layer is solved for some sizes, and for every size the better of network and PCA is kept. With
+    ``transform_max_iter=0`` the codes of a smaller size are the first numbers of those of a larger
+    one, where both are of the network and not whitened; steps improve those of each size by
+    themselves.
 
     The same rows and `random_state` give the same bits on the same machine with the same number of
     threads; elsewhere the same up to what is rounded, and to what training makes of that.
@@ -198,6 +226,12 @@ class AutoencoderTransformer(BaseAutoencoder):
     P. Baldi, K. Hornik, "Neural Networks and Principal Component Analysis: Learning from Examples
     Without Local Minima", Neural Networks 2:53, 1989.
 
+    O. Rippel, M. A. Gelbart, R. P. Adams, "Learning Ordered Representations with Nested Dropout",
+    ICML 2014.
+
+    M. Al-Digeil et al., "PCA-Boosted Autoencoders for Nonlinear Dimensionality Reduction in Low
+    Data Regimes", arXiv:2205.11673, 2022 (a start at PCA).
+
     C. Cremer, X. Li, D. Duvenaud, "Inference Suboptimality in Variational Autoencoders",
     ICML 2018.
 
@@ -206,11 +240,13 @@ class AutoencoderTransformer(BaseAutoencoder):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_ae import AutoencoderTransformer
     >>> X, _ = load_iris(return_X_y=True)
-    >>> autoencoder = AutoencoderTransformer(n_components=1, random_state=0).fit(X)
+    >>> autoencoder = AutoencoderTransformer(n_components=2, random_state=0).fit(X)
     >>> autoencoder.transform(X).shape
-    (150, 1)
+    (150, 2)
     >>> autoencoder.score_ >= autoencoder.pca_score_
     True
+    >>> autoencoder.truncated(1).transform(X).shape
+    (150, 1)
     """
 
     def __init__(

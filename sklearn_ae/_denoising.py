@@ -30,14 +30,16 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     Parameters
     ----------
     n_components : int, float or None, default=None
-        Size of the code (the bottleneck). None is as many as there are rows or columns, as for PCA;
-        a float in (0, 1) the smallest size that explains this share of the variance of the
-        held-out rows. Where PCA of that size leaves nothing, the code is PCA's, and
-        removes no noise.
+        Size of the code (the bottleneck). None is as many as there are rows or columns, as for PCA,
+        or `max_components` if these are fewer; a float in (0, 1) the smallest size that explains
+        this share of the variance of the held-out rows (of training rows without
+        `early_stopping`). Where PCA of that size leaves nothing, the code is PCA's, and removes no
+        noise: so does the whole code of None, but for a smaller `max_components`.
     max_components : int or None, default=None
-        Size of the code that is trained, of which the first `n_components` numbers are used; None
-        trains what is used. One training then serves codes of every size: see `truncated`, and
-        `memory` for searches.
+        Size of the code that is trained, of which the first `n_components` numbers are used. None
+        trains what is used: for a share as many as PCA needs for it, and without a size as many as
+        leave PCA one percent of the variance; larger codes are PCA's. One training serves codes of
+        every size: see `truncated`, and `memory` for searches.
     hidden_layer_sizes : array-like of int, int or "auto", default="auto"
         Widths of the encoder's hidden layers; the decoder has the same in reverse order. ``()``
         is allowed. With "conv" channels, each layer halving the image; with "attention" the size
@@ -127,8 +129,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         `loss` is. 0 leaves the codes alone, and is for rows that are corrupted themselves: steps
         follow wrong cells too. On clean rows steps leave a quarter less error.
     memory : str, object with the joblib.Memory interface or None, default=None
-        Where trainings are cached, by their rows and by all parameters but `n_components`, so that
-        a search over it trains once for each fold; needs `max_components`. A path is a folder.
+        Where trainings are cached, by their rows and parameters; with `max_components` by all but
+        `n_components`, so that a search over it trains once for each fold. A path is a folder.
         With ``random_state=None`` any earlier training of these rows will do.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units, to one that is no worse on the
@@ -150,7 +152,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where `X` had names that are all strings.
     n_components_ : int
-        Size of the code.
+        Size of the code that is used.
     mean_ : ndarray of shape (n_features,)
         Mean of the rows of `fit`.
     n_samples_ : int
@@ -159,30 +161,48 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         What each number of the code changes: the mean change of a reconstruction with it, over the
         codes of held-out rows, before any whitening; PCA's own where `is_pca_`. It is local: a
         curved code changes other rows otherwise.
+    explained_variance_ratio_ : ndarray of shape (n_components,)
+        What each number adds to the share of the variance of the held-out rows (of training rows
+        without `early_stopping`) that is explained: that of codes of its size, less that of codes
+        of one number less. Where PCA was not beaten at any size, it is PCA's, of all rows. It and
+        the next three need an order: ``init="pca"`` and ``code_layer=None``.
+    explained_variance_ : ndarray of shape (n_components,)
+        These shares, of the variance of the rows of `fit`.
+    singular_values_ : ndarray of shape (n_components,)
+        Roots of the sums of squares over the rows of `fit` that belong to these variances.
+    noise_variance_ : float
+        Variance that is not explained, for each direction that is left; 0 where none is.
     n_iter_ : int
         Epochs trained; 1 where there was nothing to train but the closed form to solve.
     best_iter_ : int
         Epoch whose weights are kept, but where PCA is; 0 is the start.
     loss_curve_ : list of float
-        Training loss of each epoch: in units of what PCA leaves (its mean square, or the root of
-        it for "absolute_error"), with ``init="random"`` of the variance instead; in nats a cell
-        with "binary_log_loss"; as a module gives it.
+        Training loss of each epoch, in units of what PCA of the size that is trained leaves (its
+        mean square, or the root of it for "absolute_error"), with ``init="random"`` of the variance
+        instead; in nats a cell with "binary_log_loss"; as a module gives it. Of ordered codes it is
+        the mean over the whole code and the prefix that a step draws, weighed by PCA's loss.
     validation_loss_curve_ : list of float or None
-        Loss on the held-out rows after each epoch; None without `early_stopping`.
-    best_loss_ : float or None
-        Loss of the model that is kept, its steps included, on the held-out rows; without
+        Loss on the held-out rows after each epoch; None without `early_stopping`. Of ordered codes
+        it is the mean over the sizes 1, 2, 4, ... and the whole, each weighed so that PCA's loss
+        counts the same at every size.
+    best_loss_ : float
+        Loss of the model that is used, its steps included, on the held-out rows; without
         `early_stopping` on the training rows, of many on some. After the closed form it may be far
-        below the curves. None where PCA leaves nothing and no rows are held out.
+        below the curves.
     pca_loss_ : float or None
-        Loss of PCA with as many components on the held-out rows; None without `early_stopping`.
+        Loss of PCA with as many components on the held-out rows, in the same units; None without
+        `early_stopping`.
     pca_score_, score_ : float or None
         Share of the variance of the held-out rows that PCA with as many components explains, and
-        that this model explains; None without `early_stopping`. These rows have chosen the model:
-        an honest figure takes rows that `fit` has not seen, and `score`. PCA is that of the rows
-        that are not held out, but where `is_pca_` says what is kept.
+        that this model explains; None without `early_stopping`. Of a size below the one that is
+        trained, `score_` and `best_loss_` are measured on some of these rows, or lie between two
+        sizes that are. The rows have chosen the model: an honest figure takes rows that `fit` has
+        not seen, and `score`. This PCA is that of the rows that are not held out.
     is_pca_ : bool
-        Whether the fitted model is PCA itself, on all rows, because nothing beat it on the
-        held-out rows by more than the sampling error, or because it leaves but rounding errors.
+        Whether codes of `n_components_` numbers are PCA's, of all rows: at this size nothing beat
+        PCA on the held-out rows by more than the sampling error, or PCA leaves next to nothing.
+        That is so of the whole code of ``n_components=None``, but for ``init="random"``, a
+        `code_layer` or a smaller `max_components`.
     batch_size_ : int
         Rows a step.
     device_ : str
@@ -201,6 +221,9 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
 
     Notes
     -----
+    Codes are ordered as those of `AutoencoderTransformer`, whose notes say how: the steps of
+    training rebuild the clean rows from prefixes of the codes of corrupted ones.
+
     NOTE[DIFF]: The paper corrupts by masking; swapping cells between rows is from Kaggle practice
     (M. Jahrer, Porto Seguro, 2017) and keeps the distribution of each column.
 
@@ -208,6 +231,9 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     ----------
     P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and Composing Robust Features
     with Denoising Autoencoders", ICML 2008.
+
+    O. Rippel, M. A. Gelbart, R. P. Adams, "Learning Ordered Representations with Nested Dropout",
+    ICML 2014.
 
     P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked Denoising
     Autoencoders", Journal of Machine Learning Research 11:3371, 2010 (emphasis: section 4.2).

@@ -1,5 +1,6 @@
-"""Every code block of the documentation runs, page by page."""
+"""Every code block of the documentation runs, page by page, and one names all that PCA has."""
 
+import inspect
 import re
 from functools import partial
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -51,6 +53,14 @@ def names():
 
 def test_there_are_pages():
     assert len(PAGES) >= 8
+
+
+def test_the_page_for_those_who_come_from_pca_names_all_that_it_has():
+    page = (DOCS / "guide" / "coming_from_pca.md").read_text(encoding="utf-8")
+    fitted = vars(PCA(1).fit(np.eye(3)))
+    has = {*inspect.signature(PCA).parameters, *(name for name in dir(PCA) if name[0] != "_")}
+    has |= {name for name in fitted if name[0] != "_" and name[-1] == "_"}
+    assert [name for name in sorted(has) if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
