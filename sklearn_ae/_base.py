@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from sklearn_ae._callbacks import copy_callbacks
 from sklearn_ae._device import nearest_device, own_settings
 from sklearn_ae._fitted import FLOATS, FittedMixin
 from sklearn_ae._fitting import Fit, Previous, fit_network, used_size
@@ -21,7 +22,6 @@ from sklearn_ae._inference import count_outputs, in_user_units
 from sklearn_ae._memory import remembered
 from sklearn_ae._parameters import (
     CONSTRAINTS,
-    copy_callbacks,
     describe_network,
     for_columns,
     read_parameters,
@@ -76,7 +76,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             self.__dict__ = before
             raise
         if interrupted:
-            kept = "as PCA" if self.is_pca_ else f"with the weights of epoch {self.best_iter_}"
+            kept = "as PCA" if self._nested is None else f"with the weights of epoch {self.best_iter_}"
             raise KeyboardInterrupt(
                 f"The training of {type(self).__name__} was interrupted in epoch "
                 f"{len(self.loss_curve_) + 1}; it is fitted, {kept}."
@@ -112,8 +112,12 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             interrupted = train()
         else:
             interrupted = self._remember(params, X, seed, train)
-        known = self._sizes["score"]
-        self._use(used_size(self.n_components, known, X.shape, held_out=self.early_stopping))
+        known: Any = self._sizes["score"]
+        held_out = self.early_stopping
+        if self._variances is not None:
+            # PCA of all rows says of all rows what it explains, as PCA does.
+            known, held_out = np.cumsum(self._variances) / (self._variance or 1.0), False
+        self._use(used_size(self.n_components, known, X.shape, held_out=held_out))
         return interrupted
 
     def _remember(self, params: dict, X: Any, seed: int, train: Callable[[], bool]) -> bool:
@@ -144,7 +148,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             if not interrupted:
                 raise
             return True
-        self._unpack(pack_parameters(params) | found)
+        self._unpack(pack_parameters(params) | found, trusted=True)
         return False
 
     def _previous(self, structure: dict) -> Previous | None:
@@ -189,6 +193,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             (n, mean.tolist(), deviation.tolist()) for n, (mean, deviation) in fit.whitening.items()
         ]
         self._variance, self._variances = fit.variance, fit.variances
+        self._watched_pca_loss = fit.watched_pca_loss
         self.mean_, self.n_samples_ = fit.mean, fit.n_rows
         history = fit.net.history
         # scikit-learn counts a closed form as one iteration.
@@ -277,8 +282,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         """
         self._unpack(state)
 
-    def _unpack(self, state: dict) -> None:
-        saved = unpack(type(self), state, Scaling, nearest_device)
+    def _unpack(self, state: dict, *, trusted: bool = False) -> None:
+        """Rebuild what `_pack` took apart; what is trusted is not tried out."""
+        saved = unpack(type(self), state, Scaling, nearest_device, trusted=trusted)
         super().__setstate__(unpack_parameters(saved.attributes))
         if saved.net is not None:
             self._scaling, self._nested, self._pca = saved.scaling, saved.nested, saved.pca

@@ -1,15 +1,14 @@
 """Which values the parameters may take, alone and together; and what a fit is told of them."""
 
-import copy
 from dataclasses import replace
 from math import prod
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from skorch.callbacks import Callback
 from torch import nn
 
+from sklearn_ae._callbacks import made_callbacks
 from sklearn_ae._device import resolve_device
 from sklearn_ae._sklearn import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn_ae._specs import NetworkSpec, NoiseSpec, TrainingSpec
@@ -70,8 +69,6 @@ NOISE_CONSTRAINTS: dict = {
     "emphasis": [Interval(Real, 0, 1, closed="both")],
     "corruption_loss_weight": [Interval(Real, 0, None, closed="left")],
 }
-# Names of skorch's callbacks and of our own.
-RESERVED = ("epoch_timer", "keep_best", "listener", "print_log", "train_loss", "valid_loss")
 # What may run code that is not ours.
 FOREIGN = ("encoder", "decoder", "activation", "loss", "optimizer", "corruption")
 
@@ -118,8 +115,7 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
         head=params.get("corruption_loss_weight", 0) > 0,
         n_steps=int(params["transform_max_iter"]),
     )
-    check_callbacks(params["callbacks"])
-    callbacks = [_made(callback) for callback in copy_callbacks(params["callbacks"] or [])]
+    callbacks = made_callbacks(params["callbacks"])
     batch_size = params["batch_size"]
     parts = [params.get(part) for part in FOREIGN]
     training = TrainingSpec(
@@ -304,67 +300,6 @@ def _pretraining(params: dict[str, Any]) -> Any:
             f"{got}."
         )
     return method
-
-
-def check_callbacks(callbacks: list | None) -> None:
-    """Check that all are skorch's.
-
-    Raises
-    ------
-    ValueError
-        If one is not, or has a name that is taken.
-    """
-    names = {*RESERVED}
-    for callback in callbacks or []:
-        named = isinstance(callback, tuple) and len(callback) == 2
-        found = callback[1] if named else callback
-        if not (
-            isinstance(found, Callback) or (isinstance(found, type) and issubclass(found, Callback))
-        ):
-            raise ValueError(
-                f"callbacks={callbacks!r} must contain instances or classes of "
-                f"skorch.callbacks.Callback, or pairs (name, callback); got {callback!r}."
-            )
-        if named and (not isinstance(callback[0], str) or callback[0] in names):
-            raise ValueError(
-                f"callbacks={callbacks!r} gives a callback the name {callback[0]!r}, which is no "
-                "string, or that of another. Give it another name, or none."
-            )
-        if named:
-            names.add(callback[0])
-
-
-def copy_callbacks(callbacks: Any) -> Any:
-    """Copy the parameter `callbacks`, so that no fit shares one that can be copied."""
-    if not isinstance(callbacks, list):
-        return callbacks
-    return [
-        (c[0], _copied(c[1])) if isinstance(c, tuple) and len(c) == 2 else _copied(c)
-        for c in callbacks
-    ]
-
-
-def _made(callback: Any) -> Any:
-    """Make an instance where the class of a callback is given."""
-    if isinstance(callback, tuple):
-        return callback[0], _made(callback[1])
-    if not isinstance(callback, type):
-        return callback
-    try:
-        return callback()
-    except TypeError as error:
-        raise ValueError(
-            f"callbacks has the class {callback.__name__}, which cannot be made without arguments: "
-            f"{error}. Give an instance."
-        ) from error
-
-
-def _copied(callback: Any) -> Any:
-    try:
-        return copy.deepcopy(callback)
-    except Exception:
-        # Whatever its parts raise: a logger's open file or connection is to be shared.
-        return copy.copy(callback)
 
 
 def read_noise(params: dict[str, Any]) -> NoiseSpec:

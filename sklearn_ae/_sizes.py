@@ -28,6 +28,7 @@ class SizesMixin:
 
     module_: Any
     n_components: Any
+    max_components: Any
     n_components_: int
     is_pca_: bool
     n_features_in_: int
@@ -87,6 +88,9 @@ class SizesMixin:
         found = object.__new__(type(self))  # a copy would go by what files hold
         found.__dict__ |= self.__dict__
         found.n_components = int(n_components)
+        if self._is_ordered:
+            # So that a clone is fitted as this one was.
+            found.max_components = most
         found._use(int(n_components))
         return found
 

@@ -25,16 +25,18 @@ LAYERS = {
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
     "fitted estimators": ["_fitted"],
+    "codes of every size": ["_sizes"],
     "what a fit is told": ["_parameters"],
     "a fit, and what it gives": ["_fitting", "_inference"],
     "pretraining": ["pretraining"],
     "rows": ["_rows"],
-    "settings": ["_device", "_sklearn", "_specs", "_tasks", "_warnings"],
+    "settings": ["_callbacks", "_device", "_memory", "_sklearn", "_specs", "_tasks", "_warnings"],
     "torch only": ["modules", "corruption", "losses", "_persistence", "_version"],
 }
 # The stages of a fit, in order: each knows nothing of those after it.
 STAGES = [
-    "parts", "rows", "start", "network", "training", "errors", "closed_form", "choice", "__init__",
+    "parts", "rows", "start", "errors", "sizes", "network", "training", "closed_form", "choice",
+    "ordered", "fit", "__init__",
 ]  # fmt: skip
 ORDER = list(LAYERS)
 OPTIONAL = [

@@ -159,6 +159,10 @@ def _fit(
     fit = Fit(
         net, rows.scaling, mean, _variance(rows), X.shape[0], sizes, task.is_ordered, nested
     )  # fmt: skip
+    if rows.held_out is not None:
+        fit.watched_pca_loss = float(sizes.pca_loss[n - 1])
+        if net.prefixes is not None:
+            fit.watched_pca_loss = net.prefixes.watched_of(sizes.pca_loss)
     learnable = start.residual > SMALLEST_RESIDUAL or not task.is_ordered
     if learnable:
         # A backward pass costs twice a forward one.

@@ -36,6 +36,8 @@ class Fit:
         PCA of all rows, for codes of any size; None where nothing is PCA.
     variances : list of float or None
         Of each component of PCA of all rows, where nothing else was found, in the same units.
+    watched_pca_loss : float or None
+        What the loss that is watched would be of PCA; None where no rows are held out.
     best_iter : int
         Epoch whose weights are kept; 0 is the start.
     interrupted : bool
@@ -58,6 +60,7 @@ class Fit:
     nested: Nested | None = None
     pca: Nested | None = None
     variances: list[float] | None = None
+    watched_pca_loss: float | None = None
     best_iter: int = 0
     interrupted: bool = False
     codes: np.ndarray | None = None

@@ -8,7 +8,7 @@ from torch import nn
 
 from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
-from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
+from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
 from sklearn_ae._fitting.rows import FitRows
 from sklearn_ae._fitting.sizes import (
     left_by_pca,
@@ -132,13 +132,13 @@ def choose_prefixes(
     criterion: nn.Module,
     trained: np.ndarray,
     n_steps: int,
-) -> dict[int, Errors]:
+) -> None:
     """Measure prefixes, and say in `sizes` what they are worth: PCA stays where it is not beaten.
 
     Parameters
     ----------
     sizes : Sizes
-        Those of PCA.
+        Those of PCA, but what is known of the whole code.
     nested : Nested
         The model.
     linear : callable
@@ -151,35 +151,32 @@ def choose_prefixes(
         Loss of PCA of each size on training rows.
     n_steps : int
         Steps that improve each code.
-
-    Returns
-    -------
-    errors : dict of int to Errors
-        Of the prefixes that were measured, on some of the rows.
     """
     n_components, some = len(nested.ratios), watched_rows(rows).sample(SOME_ROWS)
-    found, loss, square, kept = {}, [], [], []
+    loss, square, kept = [], [], []
     for n in solved_sizes(n_components):
         ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
         theirs = measure_errors(linear(n), some, criterion)
-        found[n] = ours
         loss.append(ours.loss / (theirs.loss or 1.0))
         square.append(ours.square / (theirs.square or 1.0))
         kept.append(
             rows.held_out is None
             or beats_pca(ours, theirs, trained[n - 1], n, len(rows.train.rows), len(rows.held_out))
         )
-    if not found:
-        return found
+    last = n_components - 1
+    left = (1 - sizes.score[last]) / ((1 - sizes.pca_score[last]) or 1.0)
+    lost = sizes.loss[last] / (sizes.pca_loss[last] or 1.0)
     size = np.arange(1, n_components)
-    known = np.log(list(found))
+    known = np.log([*solved_sizes(n_components), n_components])
     curved, left, lost = (
-        np.interp(np.log(size), known, part) for part in (np.array(kept, float), square, loss)
-    )
+        np.interp(np.log(size), known, part)
+        for part in (
+            [*map(float, kept), float(not sizes.is_pca[last])], [*square, left], [*loss, lost],
+        )
+    )  # fmt: skip
     # Between two sizes, both must be better.
     is_pca = curved < 1 - 1e-9
     left, lost = np.where(is_pca, 1.0, left), np.where(is_pca, 1.0, lost)
     sizes.is_pca[size - 1] = is_pca
     sizes.score[size - 1] = 1 - left * (1 - sizes.pca_score[size - 1])
     sizes.loss[size - 1] = lost * sizes.pca_loss[size - 1]
-    return found

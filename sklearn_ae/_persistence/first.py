@@ -50,6 +50,6 @@ def upgraded(
     first = {"mean_": scaling["shift"], "_some_codes": None}
     later = {
         "_sizes": sizes, "_is_ordered": False, "_whitenings": whitenings,
-        "_variance": 0.0, "_variances": None,
+        "_variance": 0.0, "_variances": None, "_watched_pca_loss": attributes["pca_loss_"],
     }  # fmt: skip
     return first | attributes | later, found

@@ -92,7 +92,12 @@ def pack(
 
 
 def unpack(
-    cls: Any, state: Any, scaling: type, nearest_device: Callable[[str], torch.device]
+    cls: Any,
+    state: Any,
+    scaling: type,
+    nearest_device: Callable[[str], torch.device],
+    *,
+    trusted: bool = False,
 ) -> Saved:
     """Read what `pack` made, or the state of an estimator that is not fitted.
 
@@ -108,6 +113,8 @@ def unpack(
         A dataclass.
     nearest_device : callable
         ``str -> torch.device``: where that of a fit is here.
+    trusted : bool, default=False
+        Whether it is known to come from `pack`: its layers are then not tried out.
 
     Raises
     ------
@@ -151,7 +158,7 @@ def unpack(
         raise damaged(repr(error)) from error
     check_sizes(attributes, nested, pca)
     for part in (nested, pca):
-        if part is not None:
+        if part is not None and not trusted:
             check_layers(part, attributes, run=not objects)
     return Saved(attributes, nested, pca, loss, device, units, net)
 

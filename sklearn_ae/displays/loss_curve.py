@@ -88,8 +88,9 @@ class LossCurveDisplay:
         return cls(
             estimator.loss_curve_,
             valid_loss=estimator.validation_loss_curve_,
-            pca_loss=estimator.pca_loss_,
-            best_iter=None if estimator.is_pca_ else estimator.best_iter_,
+            pca_loss=estimator._watched_pca_loss,
+            # None where PCA is kept at every size.
+            best_iter=None if estimator._nested is None else estimator.best_iter_,
         ).plot(ax)
 
     def plot(self, ax: Any = None) -> "LossCurveDisplay":

@@ -17,7 +17,7 @@ def test_curves(make_estimator):
     training, held_out, pca, best = ax.lines
     np.testing.assert_array_equal(training.get_ydata(), model.loss_curve_)
     np.testing.assert_array_equal(held_out.get_ydata(), model.validation_loss_curve_)
-    np.testing.assert_array_equal(pca.get_ydata(), model.pca_loss_)
+    np.testing.assert_array_equal(pca.get_ydata(), model._watched_pca_loss)
     assert best.get_xdata() == [model.best_iter_]
     assert best.get_ydata() == [min(model.validation_loss_curve_)]
 

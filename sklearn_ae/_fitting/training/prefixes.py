@@ -73,6 +73,10 @@ class Prefixes:
             losses.append(self._weight(n) * criterion(rebuilt, rows))
         return torch.stack(losses).mean(), rebuilt
 
+    def watched_of(self, losses: Sequence[float]) -> float:
+        """Return the mean of the losses of each size over those that are watched, likewise."""
+        return float(np.mean([self._weight(n) * losses[n - 1] for n in self.sizes]))
+
     def _decode(self, decoder, codes, size, n_whole=0):
         """Decode codes: some that are whole, and the prefixes."""
         ratio = self.ratios[size - 1]
