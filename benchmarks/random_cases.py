@@ -54,7 +54,10 @@ def _levels(rng, n_columns):
 
 # For each parameter: what is valid, and what is not. A function draws a value for the width.
 VALID = {
-    "n_components": [lambda rng, columns: int(rng.integers(1, 2 * columns + 3)), 1, 2, 50],
+    # No share: whether codes reach one depends on the rows.
+    "n_components": [lambda rng, columns: int(rng.integers(1, 2 * columns + 3)), 1, 2, 50, None],
+    "max_components": [None, None, 50, lambda rng, columns: 2 * columns + 2],
+    "memory": [None],
     "hidden_layer_sizes": ["auto", (), 3, (8,), [4, 6], np.array([5]), (2, 2, 2), (1,)],
     "activation": ["identity", "logistic", "tanh", "relu", "elu", "gelu", "silu", nn.PReLU],
     "init": ["pca", "random"],
@@ -88,7 +91,9 @@ VALID = {
     "corruption_level": [0, 0.15, 1.0, _levels, lambda rng, columns: [0.5] * columns],
 }  # fmt: skip
 INVALID = {
-    "n_components": [0, -1, 1.5, "two", None, np.nan],
+    "n_components": [0, -1, 1.5, "two", 1.0, True, np.nan],
+    "max_components": [0, -1, 1.5, "two", 0.5, True],
+    "memory": [3, True],
     "hidden_layer_sizes": [0, -3, (0,), (4, -1), (2.5,), "ten", ("a",), None],
     "activation": ["swish", 3, None, ""],
     "init": ["svd", None, 0],
@@ -193,6 +198,11 @@ def settle(rng, estimator, params, n_columns) -> list[str]:
         # Which layers the other networks have is a question for the tests.
         params["code_layer"] = None
         get["code_layer"] = None
+    if get["max_components"] is not None:
+        if get["init"] != "pca" or get["code_layer"] is not None:
+            faults.append("prefixes of codes without an order")
+        if get["n_components"] is not None and get["n_components"] > get["max_components"]:
+            faults.append("more numbers than are trained")
     if get["code_layer"] is not None and get["whiten"]:
         faults.append("hidden layers are not whitened")
     patches = kinds[0] == "attention" and get["image_shape"] is not None

@@ -357,7 +357,7 @@ def _whitening(fit, task, pca):
         found[0] = np.zeros(len(deviations)), _divisors(deviations, task.rows)
     if fit.nested is not None:
         n = len(fit.nested.ratios)
-        for size in [*solved_sizes(n), n]:
+        for size in [*solved_sizes(n), n] if task.is_ordered else [n]:
             if not fit.sizes.is_pca[size - 1]:
                 n_rows = MANY_ROWS if size == n else SOME_ROWS
                 found[size] = _mean_and_deviation(fit, task, size, n_rows)

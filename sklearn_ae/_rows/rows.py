@@ -53,6 +53,10 @@ class Rows(Dataset):
             return self
         draw = torch.Generator("cpu").manual_seed(0)
         index = torch.randperm(len(self), generator=draw, device="cpu")[:n].sort().values
+        return self._chosen(index)
+
+    def _chosen(self, index: torch.Tensor) -> "Rows":
+        """Return the rows of `index` as rows of their own."""
         return DenseRows(self.take(index.to(self.index_device)))
 
     def blocks(self) -> Iterator[torch.Tensor]:
@@ -160,6 +164,11 @@ class ScaledRows(_HostRows):
 
 class SparseRows(_HostRows):
     """Rows of a CSR matrix without duplicates, made dense as they are read; parameters likewise."""
+
+    def _chosen(self, index: torch.Tensor) -> "SparseRows":
+        """Return the rows of `index` as rows of their own, which stay sparse."""
+        order = self.order[index.numpy()]
+        return SparseRows(self.source, order, self.shift, self.scale, self.device)
 
     def _scaled(self, source: Any) -> np.ndarray:
         # The stored values and the empty cells apart, and rounded as dense rows are: training would
