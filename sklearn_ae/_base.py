@@ -130,8 +130,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         if self.random_state is not None:
             # Without a seed, one is as good as another.
             decided_by["random_state"] = seed
-        names = self._parameter_constraints
-        interrupted = False
+        names, interrupted = self._parameter_constraints, False
 
         def trained() -> dict:
             nonlocal interrupted
@@ -140,7 +139,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
                 raise KeyboardInterrupt
             # The whole code, so that a module goes with it.
             self._use(len(self._sizes["score"]))
-            return self._pack({k: v for k, v in vars(self).items() if k not in names})
+            # The names of columns are those of the rows that are given, whoever trained.
+            left_out = {*names, "feature_names_in_"}
+            return self._pack({k: v for k, v in vars(self).items() if k not in left_out})
 
         try:
             found = remembered(self.memory, decided_by, X, trained)
