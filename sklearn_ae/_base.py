@@ -190,6 +190,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         ]
         self._variance, self._variances = fit.variance, fit.variances
         self.mean_, self.n_samples_ = fit.mean, fit.n_rows
+        self._n_steps = self.transform_max_iter
         history = fit.net.history
         # scikit-learn counts a closed form as one iteration.
         self.n_iter_, self.best_iter_ = max(len(history), 1), fit.best_iter
@@ -203,7 +204,6 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         """Set what is that of codes of size `n`."""
         self.net_ = net_of(self.net_, self._module_of_size(n))
         self.n_components_, self.is_pca_ = n, self._sizes["is_pca"][n - 1]
-        self._n_steps = 0 if self.is_pca_ else self.transform_max_iter
         self.best_loss_ = self._known("loss", n)
         held_out = self.validation_loss_curve_ is not None
         for name in ("pca_loss", "score", "pca_score"):
@@ -217,7 +217,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             self.module_, self._coder = in_user_units(
                 self.net_.module_,
                 self._scaling,
-                self._n_steps,
+                0 if self.is_pca_ else self._n_steps,
                 self._code_layer,
                 self._whitening_of_size(self.n_components_),
             )

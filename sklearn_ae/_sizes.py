@@ -161,8 +161,8 @@ class SizesMixin:
 
         0 where there are as many numbers as rows or columns.
         """
-        n_left = min(self.n_features_in_, self.n_samples_) - self.n_components_
         left = self._variance - float(self._explained().sum(dtype=np.float64))
+        n_left = min(self.n_features_in_, self.n_samples_) - self.n_components_
         return max(left, 0.0) / n_left if n_left > 0 else 0.0
 
     def _explained(self) -> np.ndarray:

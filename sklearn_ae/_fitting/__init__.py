@@ -208,7 +208,9 @@ def _variance(rows):
     """Return the variance of all rows, summed over the columns, in the units of the user."""
     products = rows.all.sums.products(rows.scaling.scale)
     square = products.trace() if products.ndim == 2 else products.sum()
-    return float(square) * rows.scaling.scale**2 / (len(rows.all.rows) - 1)
+    # A power of what is too large would raise, and not be infinite.
+    unit = rows.scaling.scale * rows.scaling.scale
+    return float(square) * unit / (len(rows.all.rows) - 1)
 
 
 def _make_nested(task, parts, device):
@@ -353,7 +355,9 @@ def _whitening(fit, task, pca):
         found[0] = np.zeros(len(deviations)), _divisors(deviations, task.rows)
     if fit.nested is not None:
         n = len(fit.nested.ratios)
-        for size in [*solved_sizes(n), n]:
+        # Without an order there is no other size.
+        smaller = solved_sizes(n) if task.is_ordered else []
+        for size in [*smaller, n]:
             if not fit.sizes.is_pca[size - 1]:
                 n_rows = MANY_ROWS if size == n else SOME_ROWS
                 found[size] = _mean_and_deviation(fit, task, size, n_rows)

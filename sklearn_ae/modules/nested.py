@@ -221,6 +221,7 @@ def _columns(layer: Any, n: int) -> nn.Linear:
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
     """Return a linear layer with copies of weight and bias."""
-    layer = nn.Linear(*weight.shape[::-1], device="meta")  # has no values to draw
+    n_outputs, n_inputs = weight.shape
+    layer = nn.Linear(n_inputs, n_outputs, device="meta")  # has no values to draw
     layer.weight, layer.bias = (nn.Parameter(part.detach().clone()) for part in (weight, bias))
     return layer
