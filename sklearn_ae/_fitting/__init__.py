@@ -328,7 +328,8 @@ def _keep_pca(fit, task):
     if fit.sizes.is_pca.all():
         fit.nested = fit.codes = None
         n = fit.n_rows
-        fit.variances = (np.square(pca.deviations * fit.scaling.scale) * n / (n - 1)).tolist()
+        with np.errstate(over="ignore"):  # what is too large is infinite
+            fit.variances = (np.square(pca.deviations * fit.scaling.scale) * n / (n - 1)).tolist()
     return pca
 
 

@@ -15,7 +15,7 @@ from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, 
 from sklearn_ae._persistence import freeze
 from sklearn_ae._persistence.state import checksum
 from sklearn_ae.losses import SquaredError
-from sklearn_ae.modules import Autoencoder, RefinedEncoder
+from sklearn_ae.modules import Autoencoder, Nested, RefinedEncoder
 from sklearn_ae.pretraining import RBMPretraining, StackedDenoisingPretraining
 
 X = np.random.default_rng(0).normal(size=(40, 6)) @ np.random.default_rng(1).normal(size=(6, 12))
@@ -50,12 +50,23 @@ def change_text(key, change):
     return changed
 
 
+def of_fitted(change):
+    """Change the attributes in the text."""
+    return change_text("fitted", change)
+
+
+without_order = of_fitted(lambda found: found.update(_is_ordered=False, _some_codes=None))
+
+
 def with_network(encoder, decoder):
     """Put another network in place of the one that was fitted."""
 
     def changed(saved):
-        modules = nn.ModuleList([Autoencoder(encoder, decoder), SquaredError(1.0)])
+        nested = Nested(Autoencoder(encoder, decoder), [1.0, 1.0])
+        modules = nn.ModuleDict({"nested": nested, "loss": SquaredError(1.0)})
         saved["network"], saved["arrays"], saved["objects"] = freeze(modules)
+        # Of linear layers, the first numbers are no codes of their own.
+        without_order(saved)
 
     return changed
 
@@ -154,12 +165,33 @@ def test_hidden_layers_that_are_not_there(layer):
         load(estimator, change)
 
 
-def test_a_network_and_a_loss(fitted):
-    def alone(saved):
-        saved["network"], saved["arrays"], saved["objects"] = freeze(nn.ModuleList([nn.ReLU()]))
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (lambda nested, loss: nn.ModuleList([nested, loss]), "it is no dict of modules"),
+        (lambda nested, loss: nn.ModuleDict({"nested": nested}), "not a network, PCA and a loss"),
+        (
+            lambda nested, loss: nn.ModuleDict({"nested": nested, "loss": loss, "more": loss}),
+            "not a network, PCA and a loss",
+        ),
+        (lambda nested, loss: nn.ModuleDict({"loss": loss}), "its network has 0 of 2 numbers"),
+        (
+            lambda nested, loss: nn.ModuleDict({"pca": nested, "loss": loss}),
+            "its network has 0 of 2 numbers",
+        ),
+        (
+            lambda nested, loss: nn.ModuleDict({"nested": nested.network, "loss": loss}),
+            "Autoencoder in place of an autoencoder of nested codes",
+        ),
+    ],
+)
+def test_networks_and_a_loss(fitted, parts, message):
+    def changed(saved):
+        modules = parts(fitted._nested, fitted.net_.criterion_)
+        saved["network"], saved["arrays"], saved["objects"] = freeze(modules)
 
-    with pytest.raises(ValueError, match="not one network and one loss"):
-        load(fitted, alone)
+    with pytest.raises(ValueError, match=message):
+        load(fitted, changed)
 
 
 # -- Attributes -----------------------------------------------------------------------------------
@@ -186,8 +218,15 @@ def test_a_network_and_a_loss(fitted):
         {"_net": {"history": [3], "batch_size": 1, "max_epochs": 1}},
         {"_net": {"history": [], "batch_size": None, "max_epochs": 1}},
         {"feature_names_in_": ["a"] * 12},
-        {"_whitening": 3},
-        {"_whitening": (1.0, 1.0)},
+        {"_net": {"history": [], "batch_size": "a", "max_epochs": 1}},
+        {"_net": {"history": [], "batch_size": 1, "max_epochs": math.inf}},
+        {"n_components_": 1, "_is_ordered": False},
+        {"is_pca_": True},
+        {"is_pca_": None},
+        {"_is_ordered": 1},
+        {"_sizes": 3},
+        {"_whitenings": 3},
+        {"_variance": None},
         {"_some_codes": 3},
         {"_some_codes": [[1.0, 2.0]]},
     ],
@@ -198,7 +237,11 @@ def test_attributes_of_other_kinds(fitted, found):
         load(fitted, change_text("fitted", lambda attributes: attributes.update(found)))
 
 
-@pytest.mark.parametrize("name", ["n_features_in_", "n_components_", "_n_steps", "_net", "device_"])
+@pytest.mark.parametrize(
+    "name",
+    ["n_features_in_", "n_components_", "is_pca_", "_n_steps", "_net", "device_", "_sizes",
+     "_is_ordered", "_whitenings", "_variance", "_variances"],
+)  # fmt: skip
 def test_missing_attributes(fitted, name):
     with pytest.raises(ValueError, match=f"is damaged.*{name}"):
         load(fitted, change_text("fitted", lambda attributes: attributes.pop(name)))
@@ -348,7 +391,7 @@ def test_other_formats(fitted, saved_by):
 
 def test_what_is_saved_says_its_format(fitted):
     """Files are read by this number for as long as it stays."""
-    assert fitted.__getstate__()["_saved_by"] == (1, __version__)
+    assert fitted.__getstate__()["_saved_by"] == (2, __version__)
 
 
 @pytest.mark.parametrize("saved_by", [3, "text", (1,), (1, 2, 3)])
