@@ -224,8 +224,8 @@ def test_size(make_estimator, init, tmp_path, device):
     estimator = make_estimator(
         8, init=init, hidden_layer_sizes=(256, 256), max_iter=1, early_stopping=False, device=device
     ).fit(rows)
-    assert (estimator._pca is None) == (init == "random")
-    # PCA and last layers of smaller codes among them; what is shared is counted once.
+    assert bool(estimator._nested.sizes) == (init == "pca")
+    # Last layers of smaller codes among them, and PCA; what is shared is counted once.
     networks = nn.ModuleList(part for part in (estimator._nested, estimator._pca) if part)
     weights = sum(p.numel() * p.element_size() for p in networks.parameters())
     assert weights > 2**19
