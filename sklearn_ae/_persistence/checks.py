@@ -100,8 +100,15 @@ def check_sizes(attributes: dict[str, Any], nested: Any, pca: Any) -> None:
         raise damaged("it does not say which sizes of the code are PCA, or whether there are some")
     if not 1 <= used <= n or (used < n and not is_ordered):
         raise damaged(f"its n_components_ is {used!r} of {n}")
+    if is_ordered and attributes["_code_layer"] is not None:
+        raise damaged("codes of a hidden layer have no order")
     if attributes["is_pca_"] is not is_pca[used - 1]:
         raise damaged(f"its is_pca_ is {attributes['is_pca_']!r}")
+    n_rows = attributes["n_samples_"] if is_ordered else 1
+    if not (isinstance(n_rows, Integral) and n_rows >= 1):
+        raise damaged(f"its n_samples_ is {n_rows!r}")
+    if "validation_loss_curve_" not in attributes:
+        raise damaged("it has no validation_loss_curve_, not even None")
     for name in ("loss", "pca_loss", "score", "pca_score"):
         if not _are_numbers(sizes[name], n):
             raise damaged(f"its {name} is not a number for each size of the code")

@@ -240,7 +240,8 @@ def test_attributes_of_other_kinds(fitted, found):
 @pytest.mark.parametrize(
     "name",
     ["n_features_in_", "n_components_", "is_pca_", "_n_steps", "_net", "device_", "_sizes",
-     "_is_ordered", "_whitenings", "_variance", "_variances"],
+     "_is_ordered", "_whitenings", "_variance", "_variances", "n_samples_",
+     "validation_loss_curve_"],
 )  # fmt: skip
 def test_missing_attributes(fitted, name):
     with pytest.raises(ValueError, match=f"is damaged.*{name}"):
