@@ -108,7 +108,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             self._keep(fit)
             return fit.interrupted
 
-        if self.memory is None:
+        # What it goes on from decides a training, too.
+        if self.memory is None or previous is not None:
             interrupted = train()
         else:
             interrupted = self._remember(params, X, seed, train)
