@@ -321,6 +321,10 @@ def test_the_first_format_makes_no_lists_as_long_as_a_file_says(little_memory):
         described = json.loads(state["_saved"]["fitted"]) | {"n_components_": n_components}
         other["_saved"]["fitted"] = json.dumps(described)
         assert loaded_from(cls, other) is None
+        # And as many columns, all of one unit.
+        other["_saved"]["scaling"] = dict.fromkeys(other["_saved"]["scaling"], 1.0)
+        other["_saved"]["fitted"] = json.dumps(described | {"n_features_in_": n_components})
+        assert loaded_from(cls, other) is None
 
 
 def state_of(data):
