@@ -105,7 +105,7 @@ def check_sizes(attributes: dict[str, Any], nested: Any, pca: Any) -> None:
     if attributes["is_pca_"] is not is_pca[used - 1]:
         raise damaged(f"its is_pca_ is {attributes['is_pca_']!r}")
     n_rows = attributes["n_samples_"] if is_ordered else 1
-    if not (isinstance(n_rows, Integral) and n_rows >= 1):
+    if not (isinstance(n_rows, Integral) and int(n_rows) >= 1):
         raise damaged(f"its n_samples_ is {n_rows!r}")
     if "validation_loss_curve_" not in attributes:
         raise damaged("it has no validation_loss_curve_, not even None")
