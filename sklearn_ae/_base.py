@@ -76,7 +76,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             self.__dict__ = before
             raise
         if interrupted:
-            kept = "as PCA" if self._nested is None else f"with the weights of epoch {self.best_iter_}"
+            kept = (
+                "as PCA" if self._nested is None else f"with the weights of epoch {self.best_iter_}"
+            )
             raise KeyboardInterrupt(
                 f"The training of {type(self).__name__} was interrupted in epoch "
                 f"{len(self.loss_curve_) + 1}; it is fitted, {kept}."
@@ -108,7 +110,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             self._keep(fit)
             return fit.interrupted
 
-        if self.memory is None:
+        # What it goes on from decides a training, too.
+        if self.memory is None or previous is not None:
             interrupted = train()
         else:
             interrupted = self._remember(params, X, seed, train)
@@ -196,6 +199,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         self._variance, self._variances = fit.variance, fit.variances
         self._watched_pca_loss = fit.watched_pca_loss
         self.mean_, self.n_samples_ = fit.mean, fit.n_rows
+        self._n_steps = self.transform_max_iter
         history = fit.net.history
         # scikit-learn counts a closed form as one iteration.
         self.n_iter_, self.best_iter_ = max(len(history), 1), fit.best_iter
@@ -209,7 +213,6 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         """Set what is that of codes of size `n`."""
         self.net_ = net_of(self.net_, self._module_of_size(n))
         self.n_components_, self.is_pca_ = n, self._sizes["is_pca"][n - 1]
-        self._n_steps = 0 if self.is_pca_ else self.transform_max_iter
         self.best_loss_ = self._known("loss", n)
         held_out = self.validation_loss_curve_ is not None
         for name in ("pca_loss", "score", "pca_score"):
@@ -223,7 +226,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             self.module_, self._coder = in_user_units(
                 self.net_.module_,
                 self._scaling,
-                self._n_steps,
+                0 if self.is_pca_ else self._n_steps,
                 self._code_layer,
                 self._whitening_of_size(self.n_components_),
             )

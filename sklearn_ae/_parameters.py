@@ -97,11 +97,6 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
             f"code_layer={params['code_layer']!r} makes transform return a hidden layer. Set one "
             "of them."
         )
-    if params["warm_start"] and params["memory"] is not None:
-        raise ValueError(
-            f"warm_start=True goes on with the last fit, and memory={params['memory']!r} takes one "
-            "of the same rows and parameters. Set one of them."
-        )
     activation = params["activation"]
     network = NetworkSpec(
         n_components=n_components,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from failures import check_nothing_changes
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
@@ -63,7 +64,9 @@ class FailsLater(nn.Module):
 # -- Parameters ---------------------------------------------------------------------------------
 
 BAD_PARAMETERS = {
-    "n_components": [0, -1, 2.0, "2", None, [2]],
+    "n_components": [0, -1, 1.0, 1.5, 2.0, float("nan"), np.True_, "2", "mle", [2]],
+    "max_components": [0, -1, 1.5, 0.5, "a", float("nan"), [2]],
+    "memory": [3, 0.5, ["folder"]],
     "hidden_layer_sizes": [0, -3, 2.5, None],
     "activation": ["step", None, 3],
     "init": ["zeros", None],
@@ -269,6 +272,7 @@ def test_one_row(make_estimator, rows):
 
 FAILURES = {
     "parameter": ({"n_components": 0}, X, "n_components"),
+    "share": ({"n_components": 0.9999, "max_components": 1}, X[:, :4], "n_components=0.9999"),
     "rows": ({}, with_value(np.nan), "contains NaN"),
     "one row": ({}, X[:1], "minimum of 2"),
     "narrow and bad": ({"encoder": nn.Linear(6, 3)}, X[:, :4], "encoder must map"),
@@ -286,18 +290,9 @@ FAILURES = {
 }
 
 
-def check_nothing_changes(estimator, rows, message):
-    """Check that a fit that fails leaves the estimator as it was."""
-    before = vars(estimator).copy()
-    with pytest.raises((ValueError, RuntimeError), match=message):
-        estimator.fit(rows)
-    assert list(vars(estimator)) == list(before)
-    assert all(vars(estimator)[name] is value for name, value in before.items())
-
-
 def check_usable(estimator, params):
     """Check that the same object fits with the usual parameters."""
-    usual = type(estimator)().get_params()
+    usual = type(estimator)(2).get_params()
     estimator.set_params(**{name: usual[name] for name in params}).fit(X)
     assert estimator.transform(X).shape == (80, 2)
 

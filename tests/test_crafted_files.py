@@ -1,6 +1,7 @@
 """Files that were made to run code: they do where each name of the package is trusted, else not."""
 
 import copy
+import itertools
 import json
 import pickle
 
@@ -245,9 +246,11 @@ def test_names_in_the_text_of_the_network(good, monkeypatch):
     tree = tree_of(good)
     text = tree["content"]["content"]["_saved"]["content"]["network"]
     described = json.loads(json.loads(text["content"]))
-    for name in ("archives:payload", "torch.nn.modules.linear:payload", "sklearn_ae.onnx:_needed"):
-        described["modules"]["0"]["class"] = name
-        text["content"] = json.dumps(json.dumps(described))
+    names = "archives:payload", "torch.nn.modules.linear:payload", "sklearn_ae.onnx:_needed"
+    for name, part in itertools.product(names, ("nested", "loss")):
+        crafted = copy.deepcopy(described)
+        crafted["modules"][part]["class"] = name
+        text["content"] = json.dumps(json.dumps(crafted))
         with pytest.raises(ValueError, match=f"names '{name}', which is not read from a file"):
             load(with_tree(good, tree))
     assert not calls

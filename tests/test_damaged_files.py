@@ -1,7 +1,9 @@
 """Damaged files are refused with a message, or are read as if nothing were wrong with them."""
 
+import copy
 import io
 import json
+import pickle
 import re
 import traceback
 from pathlib import Path
@@ -233,24 +235,108 @@ def test_damage(damage, files, little_memory):
     assert len(errors) >= least_refused
 
 
-def test_descriptions_that_are_edited_with_their_checksum(files, little_memory):
+@pytest.fixture(scope="module")
+def ordered():
+    """Return estimators of codes of several sizes: solved, whitened, PCA in part, PCA in all."""
+    curve = np.linspace(-1, 1, 60)[:, None] ** np.arange(1, 7)
+    rows = curve + 0.02 * np.random.default_rng(0).normal(size=curve.shape)
+    params = {"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0}
+    fitted = [
+        AutoencoderTransformer(3, early_stopping=False, **params),
+        AutoencoderTransformer(2, max_components=5, whiten=True, **params),
+        AutoencoderTransformer(3, **params | {"max_iter": 0, "hidden_layer_sizes": ()}),
+        DenoisingAutoencoderTransformer(2, early_stopping=False, **params),
+    ]
+    return [estimator.fit(rows) for estimator in fitted], rows
+
+
+def loaded_from(cls, state):
+    """Make an estimator of a state whose checksum is put right; None where it is refused."""
+    state["_saved"]["checksum"] = checksum(state["_saved"])
+    loaded = object.__new__(cls)
+    try:
+        loaded.__setstate__(state)
+    except ValueError as error:
+        assert re.search(MESSAGES, str(error))
+        return None
+    return loaded
+
+
+def with_edit(state, key, rng):
+    """Edit a text of a saved state, in place."""
+    described = json.loads(state["_saved"][key])
+    edit(described, rng)
+    state["_saved"][key] = json.dumps(described)
+    return state
+
+
+@pytest.mark.parametrize("key", ["network", "fitted"])
+def test_texts_that_are_edited_with_their_checksum(key, ordered, little_memory):
     """They may give other codes, as a file of other weights does; they end nothing."""
+    estimators, rows = ordered
     rng = np.random.default_rng(0)
     n_refused = 0
-    for case in range(60):
-        estimator, _ = files[case % 2 * 2]
-        state = estimator.__getstate__()
-        saved = state["_saved"]
-        described = json.loads(saved["network"])
-        edit(described, rng)
-        saved["network"] = json.dumps(described)
-        saved["checksum"] = checksum(saved)
-        loaded = object.__new__(type(estimator))
-        try:
-            loaded.__setstate__(state)
-        except ValueError as error:
-            assert re.search(MESSAGES, str(error))
+    for case in range(120):
+        estimator = estimators[case % len(estimators)]
+        state = with_edit(estimator.__getstate__(), key, rng)
+        loaded = loaded_from(type(estimator), state)
+        if loaded is None:
+            n_refused += 1
+            continue
+        assert loaded.transform(rows).shape == (60, loaded.n_components_)
+        assert loaded.components_.shape == (loaded.n_components_, 6)
+        if loaded._is_ordered:
+            assert loaded.explained_variance_ratio_.shape == (loaded.n_components_,)
+            assert loaded.singular_values_.shape == (loaded.n_components_,)
+            assert isinstance(loaded.noise_variance_, float)
+            for size in range(1, len(loaded._sizes["is_pca"]) + 1):
+                assert loaded.truncated(size).transform(rows).shape == (60, size)
+    assert 40 <= n_refused < 115
+
+
+@pytest.mark.parametrize("key", ["network", "fitted"])
+@pytest.mark.parametrize("name", ["conv", "dense", "denoising", "pca"])
+def test_texts_of_the_first_format_that_are_edited(name, key, little_memory):
+    path = Path(__file__).resolve().parent / f"files/0.1.0.dev0/{name}.pickle"
+    cls, state = state_of(path.read_bytes())
+    with np.load(path.with_name("results.npz")) as results:
+        rows = results["X"]
+    rng = np.random.default_rng(0)
+    assert loaded_from(cls, copy.deepcopy(state)) is not None
+    n_refused = 0
+    for _ in range(30):
+        loaded = loaded_from(cls, with_edit(copy.deepcopy(state), key, rng))
+        if loaded is None:
             n_refused += 1
         else:
-            assert loaded.transform(X).shape == (40, 1)
-    assert 30 <= n_refused < 60
+            assert loaded.transform(rows).shape == (60, 2)
+    assert 2 <= n_refused < 30
+
+
+def test_the_first_format_makes_no_lists_as_long_as_a_file_says(little_memory):
+    path = Path(__file__).resolve().parent / "files/0.1.0.dev0/dense.pickle"
+    cls, state = state_of(path.read_bytes())
+    for n_components in (10**12, 10**400, True, 0, 3):
+        other = copy.deepcopy(state)
+        described = json.loads(state["_saved"]["fitted"]) | {"n_components_": n_components}
+        other["_saved"]["fitted"] = json.dumps(described)
+        assert loaded_from(cls, other) is None
+        # And as many columns, all of one unit.
+        other["_saved"]["scaling"] = dict.fromkeys(other["_saved"]["scaling"], 1.0)
+        other["_saved"]["fitted"] = json.dumps(described | {"n_features_in_": n_components})
+        assert loaded_from(cls, other) is None
+
+
+def state_of(data):
+    """Return the class and the state of a pickled estimator, as they are in the file."""
+    found = []
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module, name):
+            if name not in ("AutoencoderTransformer", "DenoisingAutoencoderTransformer"):
+                return super().find_class(module, name)
+            cls = super().find_class(module, name)
+            return type(name, (cls,), {"__setstate__": lambda _, state: found.append((cls, state))})
+
+    Reader(io.BytesIO(data)).load()
+    return found[0]

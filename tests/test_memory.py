@@ -200,6 +200,10 @@ def test_functions_without_a_name(tmp_path):
         fit(str(tmp_path), **CHANGED["a module"])
 
 
-def test_going_on_needs_no_memory(tmp_path):
-    with pytest.raises(ValueError, match=r"warm_start=True .* memory"):
-        fit(str(tmp_path), warm_start=True)
+def test_what_goes_on_is_not_kept(tmp_path, trainings):
+    """What it goes on from decides it, too."""
+    model = fit(str(tmp_path), warm_start=True)
+    model.fit(X)
+    assert len(trainings) == 2
+    expected = fit(None)
+    np.testing.assert_array_equal(fit(str(tmp_path)).transform(X), expected.transform(X))

@@ -224,7 +224,10 @@ def test_size(make_estimator, init, tmp_path, device):
     estimator = make_estimator(
         8, init=init, hidden_layer_sizes=(256, 256), max_iter=1, early_stopping=False, device=device
     ).fit(rows)
-    weights = sum(p.numel() * p.element_size() for p in estimator.net_.module_.parameters())
+    assert bool(estimator._nested.sizes) == (init == "pca")
+    # Last layers of smaller codes among them, and PCA; what is shared is counted once.
+    networks = nn.ModuleList(part for part in (estimator._nested, estimator._pca) if part)
+    weights = sum(p.numel() * p.element_size() for p in networks.parameters())
     assert weights > 2**19
     assert len(pickle.dumps(estimator)) < 1.2 * weights
     joblib.dump(estimator, tmp_path / "estimator")

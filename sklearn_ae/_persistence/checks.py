@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sklearn_ae._persistence.modules import RefusedError, damaged
-from sklearn_ae.modules import Nested
+from sklearn_ae.modules import Autoencoder, Nested
 from sklearn_ae.modules.hidden import hidden_layers
 
 # What `fit` sets, and reading makes anew.
@@ -90,27 +90,33 @@ def check_sizes(attributes: dict[str, Any], nested: Any, pca: Any) -> None:
 
     Raises
     ------
-    ValueError, KeyError
+    ValueError, LookupError, TypeError, AttributeError
         If something is missing, or something else.
     """
-    sizes = attributes["_sizes"]
-    n = len(sizes["is_pca"])
-    if not 1 <= attributes["n_components_"] <= n:
-        raise damaged(f"its n_components_ is {attributes['n_components_']!r} of {n}")
+    sizes, used = attributes["_sizes"], attributes["n_components_"]
+    is_pca, is_ordered = sizes["is_pca"], attributes["_is_ordered"]
+    n = len(is_pca)
+    if not all(type(value) is bool for value in [*is_pca, is_ordered]):
+        raise damaged("it does not say which sizes of the code are PCA, or whether there are some")
+    if not 1 <= used <= n or (used < n and not is_ordered):
+        raise damaged(f"its n_components_ is {used!r} of {n}")
+    if is_ordered and attributes["_code_layer"] is not None:
+        raise damaged("codes of a hidden layer have no order")
+    if attributes["is_pca_"] is not is_pca[used - 1]:
+        raise damaged(f"its is_pca_ is {attributes['is_pca_']!r}")
+    n_rows = attributes["n_samples_"] if is_ordered else 1
+    if not (isinstance(n_rows, Integral) and int(n_rows) >= 1):
+        raise damaged(f"its n_samples_ is {n_rows!r}")
+    if "validation_loss_curve_" not in attributes:
+        raise damaged("it has no validation_loss_curve_, not even None")
     for name in ("loss", "pca_loss", "score", "pca_score"):
-        numbers = sizes[name]
-        if not (len(numbers) == n and all(isinstance(value, float) for value in numbers)):
+        if not _are_numbers(sizes[name], n):
             raise damaged(f"its {name} is not a number for each size of the code")
-    if not all(isinstance(value, bool) for value in sizes["is_pca"]):
-        raise damaged("it does not say which sizes of the code are PCA")
-    kinds = [("its network", nested, False), ("its PCA", pca, True)]
-    for name, module, is_pca in kinds:
-        needed = [size for size in range(1, n + 1) if sizes["is_pca"][size - 1] is is_pca]
-        if module is not None and type(module) is not Nested:
-            raise damaged(f"{name} is {type(module).__name__}")
+    for name, module, kind in (("network", nested, False), ("PCA", pca, True)):
+        needed = [size for size in range(1, n + 1) if is_pca[size - 1] is kind]
         largest = _size_of(module) if module is not None else 0
         if needed and max(needed) > largest:
-            raise damaged(f"{name} has {largest} of {max(needed)} numbers of a code")
+            raise damaged(f"its {name} has {largest} of {max(needed)} numbers of a code")
     codes = attributes["_some_codes"]
     if codes is not None and not (
         nested is not None
@@ -120,33 +126,59 @@ def check_sizes(attributes: dict[str, Any], nested: Any, pca: Any) -> None:
         and _is_table(codes, (len(codes), _size_of(nested)))
     ):
         raise damaged("its _some_codes are no codes")
-    for size, mean, deviation in attributes["_whitenings"]:
-        width = size or n
-        if not (len(mean) == len(deviation) == width and min(deviation) > 0):
-            raise damaged("its _whitenings are not means and deviations of codes")
-        if not np.isfinite([mean, deviation]).all():
-            raise damaged("its _whitenings are not finite")
-    if not np.isfinite(attributes["_variance"]):
+    _check_whitenings(attributes["_whitenings"], n)
+    variances = attributes["_variances"]
+    # What is too large for a number is infinite.
+    if not (_are_numbers([attributes["_variance"]], 1) and attributes["_variance"] >= 0):
         raise damaged(f"its _variance is {attributes['_variance']!r}")
+    if variances is not None and not (_are_numbers(variances, n) and min(variances) >= 0):
+        raise damaged("its _variances are not one for each number of the code")
 
 
-def _size_of(nested: Nested) -> int:
+def _check_whitenings(whitenings: Any, n: int) -> None:
+    """Check means and deviations of codes of up to `n` numbers."""
+    for whitening in whitenings:
+        if not (isinstance(whitening, tuple) and len(whitening) == 3):
+            raise damaged("its _whitenings are not sizes, means and deviations")
+        size, mean, deviation = whitening
+        if not (type(size) is int and 0 <= size <= n):
+            raise damaged(f"its _whitenings are of {size!r} numbers")
+        width = size or n
+        if not (_are_numbers(mean, width) and _are_numbers(deviation, width)):
+            raise damaged("its _whitenings are not means and deviations of codes")
+        if not (np.isfinite([mean, deviation]).all() and min(deviation) > 0):
+            raise damaged("its _whitenings are not finite, or divide by what is not positive")
+
+
+def _are_numbers(values: Any, n: int) -> bool:
+    """Tell whether this is a list of so many numbers."""
+    return type(values) is list and len(values) == n and all(type(v) is float for v in values)
+
+
+def _size_of(nested: Any) -> int:
     """Return the size of the largest code, after a look at what says how smaller ones are made."""
-    ratios, sizes = nested.ratios, nested.sizes
-    if not (ratios and all(isinstance(ratio, float) and ratio > 0 for ratio in ratios)):
+    if type(nested) is not Nested or type(nested.network) is not Autoencoder:
+        raise damaged(f"{type(nested).__name__} in place of an autoencoder of nested codes")
+    if sum(isinstance(part, Nested) for part in nested.modules()) > 1:
+        raise damaged("an autoencoder of nested codes is inside of another")
+    ratios, sizes, layers = nested.ratios, nested.sizes, nested.layers
+    n = len(ratios)
+    if not (_are_numbers(ratios, n) and n and np.isfinite(ratios).all() and min(ratios) > 0):
         raise damaged("its ratios are no positive numbers")
-    whole = all(isinstance(size, int) for size in sizes)
-    if not (whole and sorted({*sizes, 0, len(ratios)}) == [0, *sizes, len(ratios)]):
+    whole = type(sizes) is list and all(type(size) is int for size in sizes)
+    if not (whole and sorted({*sizes, 0, n}) == [0, *sizes, n]):
         raise damaged(f"its sizes are {sizes!r}")
-    if len(nested.layers) != len(sizes):
+    if type(layers) is not nn.ModuleList or len(layers) != len(sizes):
         raise damaged("its sizes have no layers")
-    network: Any = nested.network
-    for size, layer in zip(sizes, nested.layers, strict=True):
-        *hidden, last = network.decoder.correction
-        width = last.in_features if hidden else size
-        if type(layer) is not nn.Linear or layer.weight.shape != (last.out_features, width):
+    decoder: Any = nested.network.decoder
+    for size, layer in zip(sizes, layers, strict=True):
+        *hidden, last = decoder.correction
+        shape = len(last.weight), last.weight.shape[1] if hidden else size
+        if type(layer) is not nn.Linear or layer.weight.shape != shape:
             raise damaged("its layers are not of one shape")
-    return len(ratios)
+        if layer.bias.shape != last.bias.shape:
+            raise damaged("its layers are not of one shape")
+    return n
 
 
 def _is_table(value: Any, shape: tuple[int, ...], dtype: type = np.float64) -> bool:
@@ -174,35 +206,37 @@ def check_scaling(scaling: dict[str, Any], n_features: int) -> None:
 
 
 def check_layers(nested: Any, attributes: dict[str, Any], *, run: bool) -> None:
-    """Check that the network maps rows to codes and back, and has the hidden layer of the codes.
+    """Check that networks map rows to codes and back, and have the hidden layer of the codes.
 
     Parameters
     ----------
     nested : Nested
-        The network.
+        The networks, of which the whole and those whose layers are others are looked at.
     attributes : dict
         Of the estimator.
     run : bool
-        Whether to run it, without a row: the shapes are all there, and take no memory.
+        Whether to run them, without a row: the shapes are all there, and take no memory.
 
     Raises
     ------
     ValueError
-        If it does not.
+        If they do not.
     """
-    network = nested.network
+    network, n = nested.network, len(nested.ratios)
     try:
         layer = attributes["_code_layer"]
         if layer is not None and layer >= len(hidden_layers(network)):
             raise damaged(f"it has no hidden layer {layer}")
-        weights = list(network.parameters())
+        weights = list(nested.parameters())
         if not weights:
             raise damaged("it has no weights")
-        if run:
-            _check_shapes(network, weights, attributes["n_features_in_"], len(nested.ratios))
-            sizes = {*nested.sizes, min(attributes["n_components_"], len(nested.ratios))}
-            for n in sizes:
-                _check_shapes(nested.prefix(n), weights, attributes["n_features_in_"], n)
+        sizes = {min(attributes["n_components_"], n), n}
+        if attributes["_is_ordered"]:
+            sizes |= {1, *nested.sizes}
+        for size in sorted(sizes, reverse=True):
+            part = nested.prefix(size)
+            if run:
+                _check_shapes(part, weights, attributes["n_features_in_"], size)
     except RefusedError:
         raise
     # Whatever wrong layers lead to.

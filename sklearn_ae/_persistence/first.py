@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from sklearn_ae._persistence.checks import check_attributes
 from sklearn_ae._persistence.modules import damaged
 from sklearn_ae.modules import Nested
 
@@ -32,7 +33,12 @@ def upgraded(
     """
     if not (isinstance(modules, nn.ModuleList) and len(modules) == 2):
         raise damaged("it is not one network and one loss")
+    attributes = {"mean_": scaling["shift"], "_some_codes": None} | attributes
+    check_attributes(attributes)
     n, is_pca = attributes["n_components_"], attributes["is_pca_"]
+    # The lists below are as long as the code, which a file could call anything.
+    if n > attributes["n_features_in_"] + sum(weight.numel() for weight in modules.parameters()):
+        raise damaged(f"its n_components_ is {n}")
     unknown = [float("nan")] * (n - 1)
     sizes: dict[str, list] = {"is_pca": [is_pca] * n}
     for name, known in (
@@ -40,16 +46,15 @@ def upgraded(
         ("score", "score_"), ("pca_score", "pca_score_"),
     ):  # fmt: skip
         value = attributes[known]
-        sizes[name] = [*unknown, float("nan") if value is None else float(value)]
+        sizes[name] = [*unknown, float("nan") if value is None else value]
     whitening = attributes.pop("_whitening", None)
     whitenings = []
     if whitening is not None:
         whitenings = [(0 if is_pca else n, *(part.tolist() for part in whitening))]
     network = Nested(modules[0], [1.0] * n)  # type: ignore[arg-type]
     found = {"pca" if is_pca else "nested": network, "loss": modules[1]}
-    first = {"mean_": scaling["shift"], "_some_codes": None}
     later = {
         "_sizes": sizes, "_is_ordered": False, "_whitenings": whitenings,
         "_variance": 0.0, "_variances": None, "_watched_pca_loss": attributes["pca_loss_"],
     }  # fmt: skip
-    return first | attributes | later, found
+    return attributes | later, found

@@ -154,9 +154,9 @@ def unpack(
             raise damaged("it is not a network, PCA and a loss")
         if saved["checksum"] != checksum(saved):
             raise damaged("its checksum is another")
+        check_sizes(attributes, nested, pca)
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(repr(error)) from error
-    check_sizes(attributes, nested, pca)
     for part in (nested, pca):
         if part is not None and not trusted:
             check_layers(part, attributes, run=not objects)

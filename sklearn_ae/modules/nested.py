@@ -115,6 +115,8 @@ class Nested(nn.Module):
         self.sizes: list[int] = []
         self.layers = nn.ModuleList()
 
+    # What it copies in inference mode could not be trained.
+    @torch.inference_mode(False)
     def prefix(self, n: int) -> Autoencoder:
         """Make the autoencoder for codes of `n` numbers; it shares all but first and last layers.
 

@@ -1,7 +1,8 @@
 """Write the files that later versions must read.
 
-``python tests/files/make_files.py`` writes those of this version into a folder of its name, in
-place of what is there. Run it before a release, and whenever the format changes before that.
+``python tests/files/make_files.py`` writes those of this version and its format into a folder that
+is named for both, in place of what is there. Run it before a release, and whenever the format
+changes before that. The folder that names a version alone is of format 1.
 """
 
 import pickle
@@ -11,6 +12,7 @@ from zipfile import ZIP_DEFLATED
 import numpy as np
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, __version__
+from sklearn_ae._persistence.state import FORMAT
 
 HERE = Path(__file__).resolve().parent
 SMALL = {"n_components": 2, "max_iter": 20, "random_state": 0, "device": "cpu"}
@@ -22,6 +24,9 @@ ESTIMATORS = {
         encoder="conv", image_shape=(1, 3, 4), hidden_layer_sizes=(2,), **NETWORK
     ),
     "denoising": DenoisingAutoencoderTransformer(hidden_layer_sizes=(6,), **NETWORK),
+    "whitened": AutoencoderTransformer(
+        hidden_layer_sizes=(4,), max_components=4, whiten=True, **NETWORK
+    ),
     "pca": AutoencoderTransformer(hidden_layer_sizes=(), learning_rate_init=1e-12, **SMALL),
 }
 
@@ -59,8 +64,10 @@ def write(folder: Path) -> None:
         (folder / f"{name}.pickle").write_bytes(pickle.dumps(estimator, protocol=4))
         results[f"{name}_codes"] = estimator.transform(X)
         results[f"{name}_reconstructions"] = estimator.reconstruct(X)
+        if estimator.init == "pca":
+            results[f"{name}_smaller"] = estimator.truncated(1).reconstruct(X[:9])
     np.savez_compressed(folder / "results.npz", **results)
 
 
 if __name__ == "__main__":
-    write(HERE / __version__)
+    write(HERE / f"{__version__}.format{FORMAT}")

@@ -37,6 +37,18 @@ def test_warm_start_from_the_start_at_pca_loses_nothing():
     assert model.score_ >= score - 1e-4
 
 
+def test_what_goes_on_from_another_fit_is_not_found_in_memory(tmp_path):
+    X = parabola()
+    params = {"early_stopping": False, "memory": str(tmp_path)}
+    going_on = make(warm_start=True, **params).fit(X)
+    first = going_on.net_
+    going_on.fit(X[::-1])
+    assert going_on.net_ is not first
+    found, anew = make(**params).fit(X[::-1]), make(early_stopping=False).fit(X[::-1])
+    np.testing.assert_array_equal(found.transform(X), anew.transform(X))
+    assert going_on.loss_curve_ != found.loss_curve_
+
+
 def test_warm_start_starts_anew_where_it_is_off():
     X = parabola()
     model = make(init="random").fit(X)

@@ -227,7 +227,7 @@ def restored_net(
     try:
         history = list(saved["history"])
         batch_size, max_epochs = int(saved["batch_size"]), int(saved["max_epochs"])
-    except (LookupError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"The saved net is damaged: {error!r}.") from error
     net = make_net(
         module, criterion, device, n_columns,
