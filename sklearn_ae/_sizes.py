@@ -168,8 +168,8 @@ class SizesMixin:
 
         0 where there are as many numbers as rows or columns.
         """
-        n_left = min(self.n_features_in_, self.n_samples_) - self.n_components_
         left = max(self._variance - float(self._explained().sum()), 0.0)
+        n_left = min(self.n_features_in_, self.n_samples_) - self.n_components_
         return float(left / n_left * self._square_unit()) if n_left > 0 else 0.0
 
     def _explained(self) -> np.ndarray:

@@ -122,7 +122,7 @@ def test_whitened_prefixes():
 def test_codes_without_an_order(params):
     model = fit(4, **params)
     assert model.truncated(4).transform(DIGITS).shape == model.transform(DIGITS).shape
-    with pytest.raises(ValueError, match='n_components=2.*init="pca"'):
+    with pytest.raises(ValueError, match=r'n_components=2.*init="pca"'):
         model.truncated(2)
     for name in ("explained_variance_", "explained_variance_ratio_", "singular_values_"):
         with pytest.raises(AttributeError, match='init="pca"'):
