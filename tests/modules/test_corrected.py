@@ -41,6 +41,16 @@ def test_inside_of_all_bounds_nothing_is_bounded():
     assert not torch.equal(module.inside(3 * inside), module(3 * inside))
 
 
+def test_resized():
+    module = make_corrected()
+    x, factor = (
+        torch.randn(20, 3, generator=generator(2)),
+        torch.rand(20, 1, generator=generator(3)),
+    )
+    expected = module.linear(x) + factor * (module(x) - module.linear(x))
+    torch.testing.assert_close(module.resized(x, factor), expected)
+
+
 @pytest.mark.parametrize("leading", [(), (4,), (2, 3)])
 def test_shapes(leading):
     assert make_corrected()(torch.zeros(*leading, 3)).shape == (*leading, 2)

@@ -1,0 +1,174 @@
+"""What codes of each size are worth, and which of them are PCA."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._fitting import ordered
+from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
+from sklearn_ae._fitting.network import build_network, build_pca
+from sklearn_ae._fitting.ordered import (
+    choose_prefixes,
+    losses_of_pca,
+    sizes_of_pca,
+    solve_prefixes,
+)
+from sklearn_ae._fitting.parts import make_parts
+from sklearn_ae._fitting.rows import draw_rows, split_rows
+from sklearn_ae._fitting.sizes import solved_sizes
+from sklearn_ae._fitting.start import find_start, principal_components
+from sklearn_ae._parameters import read_parameters
+from sklearn_ae._rows import sum_up
+from sklearn_ae.modules import Nested
+
+CPU = torch.device("cpu")
+K = 6
+LOSS = nn.MSELoss()
+
+
+def rows_of(curved, *, hold_out=True):
+    rng = np.random.default_rng(0)
+    t = rng.uniform(-1, 1, size=(600, 2))
+    X = (
+        np.hstack([np.cos(3 * t), np.sin(3 * t), t**3, t**2])
+        if curved
+        else rng.normal(size=(600, 8))
+    )
+    X = X + 0.05 * rng.normal(size=X.shape)
+    sums = sum_up(X, torch.float64, CPU)
+    chosen = draw_rows(len(X), 0.2, 0)
+    return split_rows(X, sums, sums.scaling(), chosen, CPU, hold_out=hold_out)
+
+
+class Case:
+    """A fit before its training: hidden layers as drawn, in units of what PCA leaves."""
+
+    def __init__(self, *, curved=True, hold_out=True):
+        params = AutoencoderTransformer(K, hidden_layer_sizes=(64,)).get_params(deep=False)
+        spec, _ = read_parameters(params, "A")
+        self.rows = rows_of(curved, hold_out=hold_out)
+        self.pca = principal_components(self.rows.train, K, 0)
+        start = find_start(self.rows, self.pca)
+        parts = make_parts(spec, 8, K, torch.Generator("cpu").manual_seed(0))
+        network = build_network(spec, parts, self.rows.scaling, start).eval()
+        self.nested = Nested(network, start.pca.residuals()[1:] / start.residual)
+        self.linear = functools.cache(
+            lambda n: build_pca(spec, self.pca.first(n), self.rows.scaling)
+        )
+        self.trained = losses_of_pca(self.pca, self.linear, self.rows.train.rows, LOSS)
+        self.sizes = sizes_of_pca(self.pca, self.linear, self.rows, LOSS)
+
+    def error(self, n):
+        some = self.rows.held_out or self.rows.train.rows
+        return measure_errors(self.nested.prefix(n), some, LOSS)
+
+    def choose(self):
+        choose_prefixes(
+            self.sizes, self.nested, self.linear, self.rows, LOSS, self.trained, n_steps=0
+        )
+        return self.sizes
+
+
+@pytest.mark.parametrize("hold_out", [True, False])
+@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.L1Loss()], ids=["square", "absolute"])
+def test_worth_of_pca(loss, hold_out):
+    case = Case(hold_out=hold_out)
+    rows = case.rows.held_out if hold_out else case.rows.train.rows
+    sizes = sizes_of_pca(case.pca, case.linear, case.rows, loss)
+    assert sizes.is_pca.all()
+    for n in range(1, K + 1):
+        errors = measure_errors(case.linear(n), rows, loss)
+        assert sizes.score[n - 1] == pytest.approx(
+            explained(errors.square, mean_square(rows)), abs=1e-5
+        )
+        # Between sizes that are measured it is found from what PCA leaves.
+        rtol = 1e-4 if n in (1, 2, 4, K) or isinstance(loss, nn.MSELoss) else 0.05
+        assert sizes.loss[n - 1] == pytest.approx(errors.loss, rel=rtol)
+    np.testing.assert_array_equal(sizes.loss, sizes.pca_loss)
+    np.testing.assert_array_equal(sizes.score, sizes.pca_score)
+
+
+def test_prefixes_are_solved():
+    case = Case()
+    before = {n: case.error(n).loss for n in solved_sizes(K)}
+    whole = [weight.clone() for weight in case.nested.network.parameters()]
+    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    assert case.nested.sizes == solved_sizes(K) == [1, 2, 3, 4]
+    for n, loss in before.items():
+        assert case.error(n).loss < 0.95 * loss
+    for weight, expected in zip(case.nested.network.parameters(), whole, strict=True):
+        assert torch.equal(weight, expected)
+
+
+def test_a_second_round_is_for_codes_that_were_refined_anew(monkeypatch):
+    first, second = Case(), Case()
+    monkeypatch.setattr(ordered, "N_ROUNDS", 1)
+    solve_prefixes(first.nested, first.rows, LOSS, 3)
+    monkeypatch.undo()
+    solve_prefixes(second.nested, second.rows, LOSS, 3)
+    assert second.nested.sizes == first.nested.sizes
+    assert not all(
+        torch.equal(a.weight, b.weight)
+        for a, b in zip(first.nested.layers, second.nested.layers, strict=True)
+    )
+
+
+def test_what_cannot_be_solved_is_left_alone():
+    case = Case()
+    case.nested.network.decoder = case.nested.network.decoder.linear
+    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    assert case.nested.sizes == []
+
+
+def test_sizes_that_beat_pca_are_kept():
+    case = Case()
+    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    case.sizes.is_pca[K - 1] = False
+    sizes = case.choose()
+    for n in solved_sizes(K):
+        assert not sizes.is_pca[n - 1]
+        errors = case.error(n)
+        assert sizes.loss[n - 1] == pytest.approx(errors.loss, rel=1e-4)
+        total = mean_square(case.rows.held_out)
+        assert sizes.score[n - 1] == pytest.approx(explained(errors.square, total), abs=1e-4)
+    # What is not measured lies between its neighbours, in units of PCA's.
+    ratios = sizes.loss / sizes.pca_loss
+    assert min(ratios[3], ratios[5]) <= ratios[4] <= max(ratios[3], ratios[5])
+
+
+def test_sizes_that_do_not_are_pca():
+    """On noise: the last layers are as drawn, and make it worse."""
+    case = Case(curved=False)
+    last = case.nested.network.decoder.correction[-1]
+    nn.init.normal_(last.weight, std=0.1, generator=torch.Generator().manual_seed(0))
+    sizes = case.choose()
+    assert sizes.is_pca.all()
+    np.testing.assert_array_equal(sizes.loss, sizes.pca_loss)
+    np.testing.assert_array_equal(sizes.score, sizes.pca_score)
+
+
+@pytest.mark.parametrize("whole_is_pca", [True, False])
+def test_between_two_sizes_both_must_be_better(whole_is_pca):
+    case = Case()
+    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    case.sizes.is_pca[K - 1] = whole_is_pca
+    assert case.choose().is_pca[K - 2] == whole_is_pca
+
+
+def test_without_rows_that_are_held_out_all_are_kept():
+    case = Case(curved=False, hold_out=False)
+    case.sizes.is_pca[K - 1] = False
+    assert not case.choose().is_pca.any()
+
+
+def test_falling_back():
+    sizes = Case().sizes
+    sizes.is_pca[:], sizes.loss[:], sizes.score[:] = False, -1.0, -1.0
+    sizes.fall_back(2)
+    assert sizes.is_pca.tolist() == [False, True, False, False, False, False]
+    assert (sizes.loss[1], sizes.score[1]) == (sizes.pca_loss[1], sizes.pca_score[1])
+    assert sizes.loss[0] == -1
