@@ -76,11 +76,6 @@ PARTLY = {
         AssertionError,
         lambda values: "arpack" in values,
     ),
-    "test_infer_dim_by_explained_variance": (
-        SHARES,
-        (AssertionError, ValueError),
-        lambda values: values[1] == 0.5,
-    ),
 }
 INCREMENTAL_FAILURES = [
     (
