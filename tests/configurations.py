@@ -13,7 +13,7 @@ class Network(nn.Sequential):
         super().__init__(nn.Linear(n_inputs, 6), nn.Tanh(), nn.Linear(6, n_outputs))
 
 
-SMALL = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+SMALL = {"n_components": 2, "hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
 SHARED = [
     {"init": "random"},
     {"hidden_layer_sizes": ()},
@@ -27,6 +27,9 @@ SHARED = [
     {"encoder": "conv", "image_shape": (1, 1, -1), "hidden_layer_sizes": (4,)},
 ]
 PLAIN = [
+    {"n_components": None},
+    {"n_components": 0.5},
+    {"n_components": 1, "max_components": 4, "whiten": True},
     {"max_iter": 0},
     {"encoder": Network, "init": "random"},
     {"loss": "huber", "optimizer": "sgd", "activation": "tanh"},
@@ -36,7 +39,6 @@ PLAIN = [
     {"pretraining": RBMPretraining(max_iter=2), "init": "random", "activation": "logistic"},
     {"pretraining": "denoising", "init": "random"},
     {"code_layer": 0},
-    {"whiten": True},
     {"code_layer": 1, "encoder": "attention", "hidden_layer_sizes": (4, 4)},
     {"loss": nn.L1Loss(), "optimizer": "adamw", "batch_size": 7, "weight_decay": 0.1},
 ]

@@ -221,10 +221,13 @@ def solve_decoder(
 def _centred_moments(decoder, encode, rows, features, last=None):
     """Average the features, what the network misses, and their products about these means."""
     # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
-    few = rows.sample(ROWS_FOR_MEANS)
-    mean, missed, *_ = _moments(decoder, encode, few, features, last, 0.0, 0.0)
+    few, codes = rows.sample(ROWS_FOR_MEANS), encode
+    if few is rows:
+        # Encoded once: the steps of refinement cost more than all else.
+        codes = torch.cat([encode(block) for block in rows.blocks()])
+    mean, missed, *_ = _moments(decoder, codes, few, features, last, 0.0, 0.0)
     more, more_missed, gram, cross, square = _moments(
-        decoder, encode, rows, features, last, mean, missed
+        decoder, codes, rows, features, last, mean, missed
     )
     gram -= torch.outer(more, more)
     cross -= torch.outer(more, more_missed)
