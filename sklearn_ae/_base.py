@@ -34,6 +34,10 @@ from sklearn_ae._tasks import FitTask
 DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
 
 
+# What `_keep` needs beside the parameters.
+NEEDED_TO_KEEP = ("n_features_in_", "_split_seed", "_structure")
+
+
 class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
     """How both are fitted. It has no constructor: each estimator lists its parameters."""
 
@@ -105,27 +109,27 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         task.begin(X, y)
         listen = functools.partial(self._listeners, task)
 
-        def train() -> bool:
+        def train(estimator: Any) -> bool:
             fit = fit_network(network, training, X, seed, previous, listen)
-            self._keep(fit)
+            estimator._keep(fit)
             return fit.interrupted
 
         # What it goes on from decides a training, too.
         if self.memory is None or previous is not None:
-            interrupted = train()
+            interrupted = train(self)
         else:
             interrupted = self._remember(params, X, seed, train)
         known: Any = self._sizes["score"]
         held_out = self.early_stopping
-        if self._variances is not None:
+        if self._variances is not None and self._variance > 0:
             # PCA of all rows says of all rows what it explains, as PCA does.
             known, held_out = np.cumsum(self._variances) / (self._variance or 1.0), False
         self._use(used_size(self.n_components, known, X.shape, held_out=held_out))
         return interrupted
 
-    def _remember(self, params: dict, X: Any, seed: int, train: Callable[[], bool]) -> bool:
+    def _remember(self, params: dict, X: Any, seed: int, train: Callable[[Any], bool]) -> bool:
         """Take the fit of the same rows and parameters from memory, or train and keep it there."""
-        decided_by = pack_parameters(params)
+        decided_by = params.copy()
         for name in ("memory", "verbose", "warm_start"):
             del decided_by[name]
         if self.max_components is not None:
@@ -133,26 +137,31 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         if self.random_state is not None:
             # Without a seed, one is as good as another.
             decided_by["random_state"] = seed
-        names, interrupted = self._parameter_constraints, False
+        # Nothing else that hangs on this estimator is for others.
+        needed = {name: getattr(self, name) for name in (*params, *NEEDED_TO_KEEP)}
+        bare = object.__new__(type(self))
+        bare.__dict__ |= needed
+        interrupted = False
 
         def trained() -> dict:
             nonlocal interrupted
-            interrupted = train()
+            interrupted = train(bare)
             if interrupted:
                 raise KeyboardInterrupt
             # The whole code, so that a module goes with it.
-            self._use(len(self._sizes["score"]))
-            # The names of columns are those of the rows that are given, whoever trained.
-            left_out = {*names, "feature_names_in_"}
-            return self._pack({k: v for k, v in vars(self).items() if k not in left_out})
+            bare._use(len(bare._sizes["score"]))
+            return bare._pack({k: v for k, v in vars(bare).items() if k not in params})
 
         try:
-            found = remembered(self.memory, decided_by, X, trained)
+            found = remembered(self.memory, pack_parameters(decided_by), params, X, trained)
         except KeyboardInterrupt:
             if not interrupted:
                 raise
+            self.__dict__ |= vars(bare)
             return True
         self._unpack(pack_parameters(params) | found, trusted=True)
+        # As they were given, and not as files have them.
+        self.__dict__ |= needed
         return False
 
     def _previous(self, structure: dict) -> Previous | None:

@@ -92,7 +92,8 @@ def mean_jacobian(decoder: nn.Module, codes: np.ndarray, device: str) -> np.ndar
         A row a number.
     """
     found = []
-    spread = codes.std(axis=0)
+    unit = np.abs(codes).max() or 1.0  # squares of extreme codes would leave float64
+    spread = (codes / unit).std(axis=0) * unit
     steps = STEP * np.where(spread > 0, spread, max(spread.max(), 1.0))
     with torch.inference_mode():
         some = torch.from_numpy(codes).to(device)

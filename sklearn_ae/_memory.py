@@ -1,16 +1,32 @@
 """Trainings that are kept on disk, by all that decides them."""
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import joblib
+import numpy as np
+import scipy
+import sklearn
+import skorch
 import torch
+from scipy import sparse
 from sklearn.utils.validation import check_memory
+from torch import nn
 
 from sklearn_ae._version import __version__
 
+LIBRARIES = (torch, skorch, sklearn, scipy, np)
 
-def remembered(memory: Any, decided_by: dict[str, Any], X: Any, train: Callable[[], dict]) -> dict:
+
+def remembered(
+    memory: Any,
+    decided_by: dict[str, Any],
+    params: dict[str, Any],
+    X: Any,
+    train: Callable[[], dict],
+) -> dict:
     """Return what a training gave that was decided by the same; train where there was none.
 
     Parameters
@@ -18,9 +34,11 @@ def remembered(memory: Any, decided_by: dict[str, Any], X: Any, train: Callable[
     memory : str or object with the joblib.Memory interface
         The folder.
     decided_by : dict
-        All that decides the training but its rows.
+        All that decides the training but its rows and the code that it runs.
+    params : dict
+        Where users' code is: functions and classes, of which joblib looks at the names alone.
     X : ndarray or CSR matrix of shape (n_rows, n_columns)
-        These.
+        The rows.
     train : callable
         ``() -> result``, to be kept if it returns.
 
@@ -35,15 +53,40 @@ def remembered(memory: Any, decided_by: dict[str, Any], X: Any, train: Callable[
         raise ValueError(
             f"memory={memory!r} must be a folder that can be written: {error}"
         ) from error
-    decided_by = decided_by | {"versions": (__version__, torch.__version__)}
+    decided_by = decided_by | {
+        "versions": (__version__, *(library.__version__ for library in LIBRARIES)),
+        "sources": {name: _sources(value) for name, value in params.items()},
+    }
+    for name, value in decided_by.items():
+        try:
+            joblib.hash(value)
+        except Exception as error:
+            raise ValueError(
+                f"memory={memory!r} finds a training by its parameters, and {name} cannot be told "
+                f"from others: {error.args[0]} Give functions and classes of a module in place of "
+                "lambdas, or memory=None."
+            ) from error
+    rows = X if sparse.issparse(X) else np.ascontiguousarray(X)
+    return cache(decided_by, rows, train)
+
+
+def _sources(value: Any) -> list[str]:
+    """Return the code of a user's functions and classes, as far as it is in sight."""
+    if isinstance(value, list | tuple):
+        return [source for part in value for source in _sources(part)]
+    if isinstance(value, functools.partial):
+        return _sources(value.func)
+    if isinstance(value, nn.Module):
+        kinds = {type(part) for part in value.modules()}
+        return sorted(source for kind in kinds for source in _sources(kind))
+    if not (inspect.isfunction(value) or isinstance(value, type)):
+        value = type(value)
+    if value.__module__.partition(".")[0] in ("builtins", "torch", "skorch", "sklearn_ae", "numpy"):
+        return []  # their versions say it
     try:
-        joblib.hash(decided_by)
-    except Exception as error:
-        raise ValueError(
-            f"memory={memory!r} finds a training by its parameters, and one of them cannot be told "
-            f"from others: {error} Give functions by name in place of lambdas, or memory=None."
-        ) from error
-    return cache(decided_by, X, train)
+        return [inspect.getsource(value)]
+    except (OSError, TypeError):
+        return [repr(value)]
 
 
 def _train(decided_by: dict[str, Any], X: Any, train: Callable[[], dict]) -> dict:

@@ -43,6 +43,7 @@ class SizesMixin:
     # the last.
     _sizes: dict[str, list]
     _is_ordered: bool
+    _structure: dict
     # Mean and deviation of codes: by size, and at 0 those of PCA.
     _whitenings: list[tuple[int, list, list]]
     _some_codes: Any
@@ -64,10 +65,13 @@ class SizesMixin:
         truncated : object
             A fitted estimator, as a fit with this `n_components` and the same `max_components`
             gives it. Where PCA of this size was not beaten on the held-out rows, it is PCA. It
-            shares weights with this one, and neither changes them.
+            shares weights with this one, which only training its `net_` would change, and is saved
+            with all that was fitted.
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If there are not so many numbers, or the codes have no order (``init="random"``, or
             `code_layer`).
@@ -88,9 +92,13 @@ class SizesMixin:
         found = object.__new__(type(self))  # a copy would go by what files hold
         found.__dict__ |= self.__dict__
         found.n_components = int(n_components)
-        if self._is_ordered:
+        if self._is_ordered and self.max_components is None:
             # So that a clone is fitted as this one was.
-            found.max_components = most
+            trained = most if self._nested is None else len(self._nested.ratios)
+            found.max_components = max(trained, found.n_components)
+            found._structure = self._structure | {"n_components": found.max_components}
+        if "_sklearn_output_config" in self.__dict__:
+            found._sklearn_output_config = self._sklearn_output_config.copy()
         found._use(int(n_components))
         return found
 

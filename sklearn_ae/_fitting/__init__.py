@@ -71,6 +71,8 @@ __all__ = ["Fit", "Previous", "fit_network", "used_size"]
 
 # So many codes say what a number of the code changes on average.
 SOME_CODES = 256
+# Of larger codes, some sizes are whitened by what is known of the next larger one.
+MOST_WHITENED = 64
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def _fit(
     # What is wrong with users' modules and losses shows before a row is read.
     generator = torch.Generator("cpu").manual_seed(seed)
     n_columns, most = X.shape[1], most_components(spec, *X.shape)
+    if previous:
+        most = max(most, len(previous.nested.ratios))
     parts = make_parts(spec, n_columns, most, generator)
     check_code_layer(Autoencoder(parts.encoder, parts.decoder), spec.code_layer)
     check_training(training, n_columns)
@@ -350,14 +354,16 @@ def _as_of_now(fit, task):
 
 
 def _whitening(fit, task, pca):
-    """Return mean and deviation of codes: of the sizes that are measured, and at 0 those of PCA."""
+    """Return mean and deviation of codes: of each size, of many of some, and at 0 those of PCA."""
     found = {}
     if pca is not None:
         deviations = pca.deviations * np.sqrt(fit.n_rows / (fit.n_rows - 1))
-        found[0] = np.zeros(len(deviations)), _divisors(deviations, task.rows)
+        eps = np.finfo(np.float64).eps
+        found[0] = np.zeros(len(deviations)), _divisors(deviations, task.rows, eps)
     if fit.nested is not None:
         n = len(fit.nested.ratios)
-        for size in [*solved_sizes(n), n] if task.is_ordered else [n]:
+        smaller = range(1, n) if n <= MOST_WHITENED else solved_sizes(n)
+        for size in [*smaller, n] if task.is_ordered else [n]:
             if not fit.sizes.is_pca[size - 1]:
                 n_rows = MANY_ROWS if size == n else SOME_ROWS
                 found[size] = _mean_and_deviation(fit, task, size, n_rows)
@@ -371,12 +377,13 @@ def _mean_and_deviation(fit, task, n, n_rows):
     encoder = refined(fit.nested.prefix(n), task.spec.n_steps).eval().encoder
     blocks = rows.all.rows.sample(n_rows).blocks()
     codes = torch.cat([encoder(block).double().cpu() for block in blocks]).numpy()
-    return codes.mean(axis=0) * rows.scaling.scale, _divisors(codes.std(axis=0, ddof=1), rows)
+    deviations = _divisors(codes.std(axis=0, ddof=1), rows, np.finfo(np.float32).eps)
+    return codes.mean(axis=0) * rows.scaling.scale, deviations
 
 
-def _divisors(deviations, rows):
+def _divisors(deviations, rows, eps):
     """Return deviations in the units of the user; a number that is always the same stays so."""
-    found = deviations > np.finfo(np.float32).eps * deviations.max()
+    found = deviations > eps * deviations.max()
     return np.where(found, deviations, 1.0) * rows.scaling.scale
 
 

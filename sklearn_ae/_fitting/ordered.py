@@ -157,7 +157,7 @@ def choose_prefixes(
     for n in solved_sizes(n_components):
         ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
         theirs = measure_errors(linear(n), some, criterion)
-        loss.append(ours.loss / (theirs.loss or 1.0))
+        loss.append((ours.loss, theirs.loss))
         square.append(ours.square / (theirs.square or 1.0))
         kept.append(
             rows.held_out is None
@@ -165,18 +165,22 @@ def choose_prefixes(
         )
     last = n_components - 1
     left = (1 - sizes.score[last]) / ((1 - sizes.pca_score[last]) or 1.0)
-    lost = sizes.loss[last] / (sizes.pca_loss[last] or 1.0)
+    lost = np.array([*loss, (sizes.loss[last], sizes.pca_loss[last])])
+    # A user's loss may have any sign.
+    as_ratios = (lost > 0).all()
+    lost = lost[:, 0] / lost[:, 1] if as_ratios else lost[:, 0] - lost[:, 1]
     size = np.arange(1, n_components)
     known = np.log([*solved_sizes(n_components), n_components])
     curved, left, lost = (
         np.interp(np.log(size), known, part)
         for part in (
-            [*map(float, kept), float(not sizes.is_pca[last])], [*square, left], [*loss, lost],
+            [*map(float, kept), float(not sizes.is_pca[last])], [*square, left], lost,
         )
     )  # fmt: skip
     # Between two sizes, both must be better.
     is_pca = curved < 1 - 1e-9
-    left, lost = np.where(is_pca, 1.0, left), np.where(is_pca, 1.0, lost)
     sizes.is_pca[size - 1] = is_pca
-    sizes.score[size - 1] = 1 - left * (1 - sizes.pca_score[size - 1])
-    sizes.loss[size - 1] = lost * sizes.pca_loss[size - 1]
+    pca_loss, pca_score = sizes.pca_loss[size - 1], sizes.pca_score[size - 1]
+    found = lost * pca_loss if as_ratios else pca_loss + lost
+    sizes.loss[size - 1] = np.where(is_pca, pca_loss, found)
+    sizes.score[size - 1] = np.where(is_pca, pca_score, 1 - left * (1 - pca_score))

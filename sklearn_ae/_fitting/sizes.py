@@ -108,8 +108,8 @@ def trained_size(spec: NetworkSpec, rows: FitRows, pca: PrincipalComponents) -> 
     most, residuals = len(pca.components), pca.residuals()
     learnable = max(int((residuals[1:] > SMALLEST_RESIDUAL).sum()), 1)
     given = isinstance(spec.n_components, int) or spec.max_components is not None
-    if given and (learnable == most or not _may_be_smaller(spec)):
-        return most
+    if given:
+        return learnable if _may_be_smaller(spec) else most
     if isinstance(spec.n_components, float) and spec.max_components is None:
         reached = np.flatnonzero(explained_by_pca(rows, pca) >= spec.n_components)
         if len(reached):
