@@ -31,7 +31,7 @@ for name, size in taken.items():
 # PCA's of those that it is fitted to.
 curves = {
     "PCA": PCA().fit(X).explained_variance_ratio_.cumsum(),
-    "autoencoder": autoencoder.truncated(64).explained_variance_ratio_.cumsum(),
+    "autoencoder": [autoencoder.truncated(size).score_ for size in range(1, 65)],
 }
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 ax.axhline(0.95, color="0.7", linewidth=1)

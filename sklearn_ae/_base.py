@@ -121,9 +121,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             interrupted = self._remember(params, X, seed, train)
         known: Any = self._sizes["score"]
         held_out = self.early_stopping
-        if self._variances is not None and self._variance > 0:
+        if self._nested is None and self._variances is not None and self._variance > 0:
             # PCA of all rows says of all rows what it explains, as PCA does.
-            known, held_out = np.cumsum(self._variances) / (self._variance or 1.0), False
+            known, held_out = np.cumsum(self._variances) / self._variance, False
         self._use(used_size(self.n_components, known, X.shape, held_out=held_out))
         return interrupted
 

@@ -32,9 +32,9 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     n_components : int, float or None, default=None
         Size of the code (the bottleneck). None is as many as there are rows or columns, as for PCA,
         or `max_components` if these are fewer; a float in (0, 1) the smallest size that explains
-        this share of the variance of the held-out rows (of training rows without
-        `early_stopping`). Where PCA of that size leaves nothing, the code is PCA's, and removes no
-        noise: so does the whole code of None, but for a smaller `max_components`.
+        this share of the variance of the held-out rows (of training rows without `early_stopping`;
+        of all rows where PCA is beaten at no size). Where PCA of that size leaves
+        nothing, the code is PCA's, and removes no noise.
     max_components : int or None, default=None
         Size of the code that is trained, of which the first `n_components` numbers are used. None
         trains what is used: for a share as many as PCA needs for it, and without a size as many as
@@ -165,8 +165,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     explained_variance_ratio_ : ndarray of shape (n_components,)
         What each number adds to the share of the variance of the held-out rows (of training rows
         without `early_stopping`) that is explained: that of codes of its size, less that of codes
-        of one number less. Where PCA was not beaten at any size, it is PCA's, of all rows. It and
-        the next three need an order: ``init="pca"`` and ``code_layer=None``.
+        of one number less. PCA's, of all rows, where `is_pca_`. It and the next three need an
+        order: ``init="pca"`` and ``code_layer=None``.
     explained_variance_ : ndarray of shape (n_components,)
         These shares, of the variance of the rows of `fit`.
     singular_values_ : ndarray of shape (n_components,)

@@ -48,7 +48,7 @@ class SizesMixin:
     _whitenings: list[tuple[int, list, list]]
     _some_codes: Any
     _scaling: Scaling
-    # In its units: of all rows; and of each component, where codes of all sizes are PCA.
+    # In its units: of all rows; and of each component of PCA, where codes of some size are.
     _variance: float
     _variances: list[float] | None
 
@@ -92,13 +92,14 @@ class SizesMixin:
         found = object.__new__(type(self))  # a copy would go by what files hold
         found.__dict__ |= self.__dict__
         found.n_components = int(n_components)
-        if self._is_ordered and self.max_components is None:
+        if self._is_ordered:
             # So that a clone is fitted as this one was.
             trained = most if self._nested is None else len(self._nested.ratios)
             found.max_components = max(trained, found.n_components)
             found._structure = self._structure | {"n_components": found.max_components}
         if "_sklearn_output_config" in self.__dict__:
-            found._sklearn_output_config = self._sklearn_output_config.copy()
+            config = self.__dict__["_sklearn_output_config"]
+            found.__dict__["_sklearn_output_config"] = config.copy()
         found._use(int(n_components))
         return found
 
@@ -150,8 +151,8 @@ class SizesMixin:
 
         Share of the variance of the held-out rows (without `early_stopping`: of training rows) that
         codes of each size explain, less that of codes of one number less; in all `score_`. A size
-        that is no better than a smaller one adds nothing. Where codes of no size beat PCA, it is
-        PCA's, of all rows.
+        that is no better than a smaller one adds nothing. Where `is_pca_` it is PCA's, of all rows;
+        what smaller codes of such a fit explain, `truncated` tells (`score_`).
         """
         return self._dtyped(self._explained() / (self._variance or 1.0))
 
@@ -188,7 +189,7 @@ class SizesMixin:
                 f"The numbers of this code have no order, and none of them explains a variance of "
                 f'its own. Fit {type(self).__name__} with init="pca" and code_layer=None.'
             )
-        if self._variances is not None:
+        if self.is_pca_ and self._variances is not None:
             return np.array(self._variances[: self.n_components_])
         share = np.array(self._sizes["score"][: self.n_components_])
         share = np.maximum(np.minimum.accumulate(share[::-1])[::-1], 0)

@@ -331,10 +331,9 @@ def _keep_pca(fit, task):
     pca = principal_components(task.rows.all, most, task.seed)
     module = build_pca(task.spec, pca, fit.scaling, torch.float64)
     fit.pca = Nested(module.to(fit.net.device), np.ones(most))
+    fit.variances = (np.square(pca.deviations) * fit.n_rows / (fit.n_rows - 1)).tolist()
     if fit.sizes.is_pca.all():
         fit.nested = fit.codes = None
-        n = fit.n_rows
-        fit.variances = (np.square(pca.deviations) * n / (n - 1)).tolist()
     return pca
 
 

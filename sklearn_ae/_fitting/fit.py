@@ -35,7 +35,7 @@ class Fit:
     pca : Nested or None
         PCA of all rows, for codes of any size; None where nothing is PCA.
     variances : list of float or None
-        Of each component of PCA of all rows, where nothing else was found, in the same units.
+        Of each component of PCA of all rows, in the same units; None where nothing is PCA.
     watched_pca_loss : float or None
         What the loss that is watched would be of PCA; None where no rows are held out.
     best_iter : int

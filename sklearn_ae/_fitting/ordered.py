@@ -13,7 +13,6 @@ from sklearn_ae._fitting.rows import FitRows
 from sklearn_ae._fitting.sizes import (
     left_by_pca,
     solved_sizes,
-    watched_sizes,
 )
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
@@ -99,9 +98,13 @@ def losses_of_pca(
 ) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
     left, n = left_by_pca(pca, rows)[1:], len(pca.components)
-    known = np.array(watched_sizes(n))
+    known = np.array([*solved_sizes(n), n])
     losses = [measure_errors(linear(size), rows, criterion).loss for size in known]
-    return np.interp(left, left[known - 1][::-1], losses[::-1])
+    at, losses = left[known - 1][::-1], np.array(losses[::-1])
+    if left.min() > 0 and losses.min() > 0:
+        # A power of what is left, as squared and absolute errors are.
+        return np.exp(np.interp(np.log(left), np.log(at), np.log(losses)))
+    return np.interp(left, at, losses)
 
 
 def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps: int) -> None:

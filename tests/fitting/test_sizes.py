@@ -87,8 +87,10 @@ RANK = (3.0, 2.0, 1.0, 0.0)
     ("deviations", "params", "expected"),
     [
         (DEVIATIONS, {"n_components": 3}, 3),
-        # What leaves only rounding need not be trained: what leaves a hundredth is.
-        (DEVIATIONS, {"n_components": 4}, 2),
+        # What leaves only rounding need not be trained.
+        (DEVIATIONS, {"n_components": 4}, 3),
+        (DEVIATIONS, {"max_components": 4}, 3),
+        # Without a size, what leaves a hundredth is.
         (DEVIATIONS, {}, 2),
         (DEVIATIONS, {"max_components": 3}, 3),
         (DEVIATIONS, {"n_components": 1, "max_components": 3}, 3),
