@@ -99,8 +99,8 @@ def losses_of_pca(
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
     left, n = left_by_pca(pca, rows)[1:], len(pca.components)
     known = np.array([*solved_sizes(n), n])
-    losses = [measure_errors(linear(size), rows, criterion).loss for size in known]
-    at, losses = left[known - 1][::-1], np.array(losses[::-1])
+    losses = np.array([measure_errors(linear(size), rows, criterion).loss for size in known])[::-1]
+    at = left[known - 1][::-1]
     if left.min() > 0 and losses.min() > 0:
         # A power of what is left, as squared and absolute errors are.
         return np.exp(np.interp(np.log(left), np.log(at), np.log(losses)))
