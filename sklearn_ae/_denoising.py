@@ -130,9 +130,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         follow wrong cells too. On clean rows steps leave a quarter less error.
     memory : str, object with the joblib.Memory interface or None, default=None
         Where trainings are cached, by their rows and parameters; with `max_components` by all but
-        `n_components`, so that a search over it trains once for each fold. A path is a folder.
-        With ``random_state=None`` any earlier training of these rows will do. A training that goes
-        on from another (`warm_start`) is not cached.
+        `n_components`, so that a search over it trains once for each fold (of jobs that run at once
+        each may train). A path is a folder. What is found there is not trained: callbacks see
+        nothing of it. With ``random_state=None`` any earlier training of these rows will do. A
+        training that goes on from another (`warm_start`) is not cached.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution, in its units, to one that is no worse on the
         rows that choose; of as many rows, the same are held out again. After falling back to PCA it

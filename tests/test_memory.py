@@ -1,7 +1,10 @@
 """Trainings that are kept on disk: one for all sizes of a code."""
 
+import importlib
+import linecache
 import multiprocessing
 import signal
+import sys
 
 import joblib
 import numpy as np
@@ -126,6 +129,39 @@ def test_names_of_columns_are_those_of_the_rows(tmp_path):
         model = fit(str(tmp_path), X=pandas.DataFrame(X, columns=list(names)))
         assert model.feature_names_in_.tolist() == list(names)
     assert not hasattr(fit(str(tmp_path)), "feature_names_in_")
+
+
+def test_what_else_an_estimator_has_is_its_own(tmp_path):
+    pytest.importorskip("pandas")
+    first = make(n_components=1, max_components=2, memory=str(tmp_path))
+    first.of_the_user = "mine"
+    first.set_output(transform="pandas").fit(X)
+    second = fit(str(tmp_path), max_components=2, max_iter=5)
+    assert isinstance(second.transform(X), np.ndarray)
+    assert not hasattr(second, "of_the_user")
+    assert first.of_the_user == "mine"
+
+
+def test_parameters_stay_as_they_were_given(tmp_path):
+    module = nn.Linear(5, 2).eval()
+    model = fit(str(tmp_path), encoder=module, max_components=2)
+    assert model.encoder is module
+    assert not module.training
+    # And so a training can go on.
+    model.set_params(warm_start=True).fit(X)
+
+
+def test_changed_code_trains_anew(tmp_path, trainings, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "from torch import nn\ndef make(n, m):\n    return nn.Sequential({})\n"
+    for layers in ("nn.Linear(n, m)", "nn.Linear(n, m), nn.Tanh()"):
+        (tmp_path / "networks_of_the_user.py").write_text(code.format(layers))
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        sys.modules.pop("networks_of_the_user", None)
+        module = importlib.import_module("networks_of_the_user")
+        fit(str(tmp_path / "cache"), encoder=module.make)
+    assert len(trainings) == 2
 
 
 def test_a_search_trains_once_a_fold(tmp_path, trainings):

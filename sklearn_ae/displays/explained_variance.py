@@ -153,7 +153,10 @@ def _scores(
 ) -> tuple[list[float], list[float]]:
     """Return the held-out variance that autoencoders and PCA of some sizes explain."""
     largest = max(sizes)
-    fitted = clone(estimator).set_params(n_components=largest).fit(X_train)
+    estimator = clone(estimator).set_params(n_components=largest)
+    if estimator.max_components is not None:
+        estimator.set_params(max_components=max(largest, estimator.max_components))
+    fitted = estimator.fit(X_train)
     # arpack takes sparse rows, but not all of the components.
     pca = PCA(largest, svd_solver="arpack" if sparse.issparse(X_train) else "auto", random_state=0)
     Z = np.asarray(pca.fit(X_train).transform(X_test))

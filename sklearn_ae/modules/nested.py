@@ -115,8 +115,6 @@ class Nested(nn.Module):
         self.sizes: list[int] = []
         self.layers = nn.ModuleList()
 
-    # What it copies in inference mode could not be trained.
-    @torch.inference_mode(False)
     def prefix(self, n: int) -> Autoencoder:
         """Make the autoencoder for codes of `n` numbers; it shares all but first and last layers.
 
@@ -129,7 +127,8 @@ class Nested(nn.Module):
             return self.network
         # What is made in inference mode cannot be descended on later.
         with torch.inference_mode(False):
-            return Autoencoder(_of_first(self.network.encoder, n), self._decoder(n))
+            prefix = Autoencoder(_of_first(self.network.encoder, n), self._decoder(n))
+        return prefix.train(self.network.training)
 
     def forget(self) -> None:
         """Drop the last layers of prefixes: all have that of the network."""
