@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
+# So many prefixes together count as much as the whole; of fewer, each counts a part of that.
+MANY_PREFIXES = 8
+
 
 def whole_loss(
     decoder: nn.Module,
@@ -55,13 +58,14 @@ class Prefixes:
         rows: torch.Tensor,
         *weight: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mean loss of the whole codes and of prefixes, and what the whole becomes."""
+        """Return the weighed loss of the whole codes and of prefixes, and what the whole becomes."""
         n_rows, size = len(codes), int(self.generator.integers(1, len(self.ratios)))
         # Decoded together: small networks wait for little else than the number of operations.
         both = torch.cat([codes, _prefixes(codes, size)])
         whole, prefix = self._decode(decoder, both, size, n_rows).split(n_rows)
         found, part = (criterion(rebuilt, rows, *weight) for rebuilt in (whole, prefix))
-        return (found + self._weight(size) * part) / 2, whole
+        share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
+        return (found + share * self._weight(size) * part) / (1 + share), whole
 
     def watched(
         self, decoder: Any, criterion: nn.Module, codes: torch.Tensor, rows: torch.Tensor

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae._fitting.training.prefixes import Prefixes, whole_loss
+from sklearn_ae._fitting.training.prefixes import MANY_PREFIXES, Prefixes, whole_loss
 from sklearn_ae.modules import Corrected, Fade, dense
 
 LOSSES = [8.0, 4.0, 1.0]
@@ -51,7 +51,9 @@ def test_loss_is_the_mean_of_both_in_units_of_what_pca_leaves(size):
         decoder, criterion, codes, rows
     )
     prefix = criterion(decoded(decoder, codes, size), rows)
-    expected = (criterion(decoder(codes), rows) + LOSSES[-1] / LOSSES[size - 1] * prefix) / 2
+    share = 2 / MANY_PREFIXES
+    weight = share * LOSSES[-1] / LOSSES[size - 1]
+    expected = (criterion(decoder(codes), rows) + weight * prefix) / (1 + share)
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(whole, decoder(codes))
 
@@ -73,7 +75,8 @@ def test_weights_of_cells_weigh_both():
         criterion(decoder(codes), rows, weight),
         criterion(decoded(decoder, codes, 2), rows, weight),
     )
-    torch.testing.assert_close(loss, (parts[0] + parts[1] / 4) / 2)
+    share = 2 / MANY_PREFIXES
+    torch.testing.assert_close(loss, (parts[0] + share * parts[1] / 4) / (1 + share))
 
 
 def test_what_is_watched_is_the_mean_over_sizes():
@@ -103,6 +106,19 @@ def test_losses_that_say_nothing_weigh_nothing(losses):
     prefixes = Prefixes([1.0, 1.0, 1.0], [losses[0], losses[0], losses[1]], [1, 3], Drawn(1))
     loss, _ = prefixes.loss(decoder, criterion, codes, rows)
     prefix = criterion(decoder(codes * (torch.arange(3) < 1)), rows)
+    share = 2 / MANY_PREFIXES
+    expected = (criterion(decoder(codes), rows) + share * prefix) / (1 + share)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_many_prefixes_count_as_much_as_the_whole():
+    decoder, criterion = nn.Linear(20, 5), nn.MSELoss()
+    codes = torch.randn(8, 20, generator=generator(2))
+    rows = torch.randn(8, 5, generator=generator(3))
+    prefixes = Prefixes([1.0] * 20, [1.0] * 20, [1, 20], np.random.default_rng(0))
+    size = int(np.random.default_rng(0).integers(1, 20))
+    loss, _ = prefixes.loss(decoder, criterion, codes, rows)
+    prefix = criterion(decoder(codes * (torch.arange(20) < size)), rows)
     torch.testing.assert_close(loss, (criterion(decoder(codes), rows) + prefix) / 2)
 
 
