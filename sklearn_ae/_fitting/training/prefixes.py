@@ -58,7 +58,7 @@ class Prefixes:
         rows: torch.Tensor,
         *weight: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the weighed loss of the whole codes and of prefixes, and what the whole becomes."""
+        """Return the weighed loss of whole codes and prefixes, and what the whole becomes."""
         n_rows, size = len(codes), int(self.generator.integers(1, len(self.ratios)))
         # Decoded together: small networks wait for little else than the number of operations.
         both = torch.cat([codes, _prefixes(codes, size)])
