@@ -55,7 +55,8 @@ def remembered(
         ) from error
     decided_by = decided_by | {
         "versions": (__version__, *(library.__version__ for library in LIBRARIES)),
-        "sources": {name: _sources(value) for name, value in params.items()},
+        # Not that of the memory itself.
+        "sources": {name: _sources(params[name]) for name in params.keys() - {"memory"}},
     }
     for name, value in decided_by.items():
         try:
@@ -63,8 +64,8 @@ def remembered(
         except Exception as error:
             raise ValueError(
                 f"memory={memory!r} finds a training by its parameters, and {name} cannot be told "
-                f"from others: {error.args[0]} Give functions and classes of a module in place of "
-                "lambdas, or memory=None."
+                f"from others: {next(iter(error.args), error)} Give functions and classes of a "
+                "module in place of lambdas, or memory=None."
             ) from error
     rows = X if sparse.issparse(X) else np.ascontiguousarray(X)
     return cache(decided_by, rows, train)

@@ -10,10 +10,7 @@ from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
 from sklearn_ae._fitting.rows import FitRows
-from sklearn_ae._fitting.sizes import (
-    left_by_pca,
-    solved_sizes,
-)
+from sklearn_ae._fitting.sizes import left_by_pca, solved_sizes
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
 from sklearn_ae.modules import Autoencoder, Nested

@@ -110,7 +110,7 @@ def trained_size(spec: NetworkSpec, rows: FitRows, pca: PrincipalComponents) -> 
     given = isinstance(spec.n_components, int) or spec.max_components is not None
     if given:
         return learnable if _may_be_smaller(spec) else most
-    if isinstance(spec.n_components, float) and spec.max_components is None:
+    if isinstance(spec.n_components, float):
         reached = np.flatnonzero(explained_by_pca(rows, pca) >= spec.n_components)
         if len(reached):
             return min(int(reached[0]) + 1, learnable)

@@ -6,7 +6,7 @@ from torch import nn
 
 from sklearn_ae._persistence.checks import check_attributes
 from sklearn_ae._persistence.modules import damaged
-from sklearn_ae.modules import Nested
+from sklearn_ae.modules import Autoencoder, Nested
 
 # Parameters that came later, and what they were.
 PARAMETERS: dict[str, Any] = {"whiten": False, "max_components": None, "memory": None}
@@ -51,8 +51,10 @@ def upgraded(
     whitenings = []
     if whitening is not None:
         whitenings = [(0 if is_pca else n, *(part.tolist() for part in whitening))]
-    network = Nested(modules[0], [1.0] * n)  # type: ignore[arg-type]
-    found = {"pca" if is_pca else "nested": network, "loss": modules[1]}
+    network, loss = modules
+    if not isinstance(network, Autoencoder):
+        raise damaged(f"{type(network).__name__} in place of an autoencoder")
+    found = {"pca" if is_pca else "nested": Nested(network, [1.0] * n), "loss": loss}
     later = {
         "_sizes": sizes, "_is_ordered": False, "_whitenings": whitenings,
         "_variance": 0.0, "_variances": None, "_watched_pca_loss": attributes["pca_loss_"],
