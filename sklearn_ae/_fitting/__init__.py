@@ -37,6 +37,7 @@ from sklearn_ae._fitting.ordered import (
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import FitRows, draw_rows, split_rows
 from sklearn_ae._fitting.sizes import (
+    left_by_pca,
     most_components,
     solved_sizes,
     trained_size,
@@ -247,7 +248,8 @@ def _make_net(task, nested):
     prefixes = trained = None
     if task.is_ordered:
         some = rows.train.rows.sample(SOME_ROWS)
-        trained = losses_of_pca(start.pca, task.linear, some, criterion)
+        left = left_by_pca(start.pca, some)[1:]
+        trained = losses_of_pca(left, task.linear, some, criterion)
         if n > 1:
             draw = np.random.default_rng(task.seed)
             prefixes = Prefixes(nested.ratios, trained.tolist(), watched_sizes(n), draw)
@@ -302,21 +304,20 @@ def _choose(fit, task, errors, trained):
     rows, sizes, n_steps = task.rows, fit.sizes, task.spec.n_steps
     criterion, n = fit.net.criterion_, len(fit.nested.ratios)
     fit.codes = errors.codes[:SOME_CODES].cpu().double().numpy() * rows.scaling.scale
-    if rows.held_out is None:
-        some = rows.train.rows.sample(MANY_ROWS)
-        errors, total = (
-            measure_errors(refined(fit.net.module_, n_steps), some, criterion),
-            mean_square(some),
-        )
-    else:
-        total = mean_square(rows.held_out)
+    measured = rows.held_out
+    if measured is None:
+        measured = rows.train.rows.sample(MANY_ROWS)
+        errors = measure_errors(refined(fit.net.module_, n_steps), measured, criterion)
+    total = mean_square(measured)
     # Without an order there is no other size.
     sizes.is_pca[n - 1 if task.is_ordered else slice(None)] = False
     sizes.loss[n - 1], sizes.score[n - 1] = errors.loss, explained(errors.square, total)
+    if rows.held_out is not None:
+        pca_errors = measure_errors(task.linear(n), rows.held_out, criterion)
+        sizes.pca_loss[n - 1] = pca_errors.loss
     if not task.is_ordered:
         return
     if rows.held_out is not None:
-        pca_errors = measure_errors(task.linear(n), rows.held_out, criterion)
         counts = n, len(rows.train.rows), len(rows.held_out)
         if not beats_pca(errors, pca_errors, trained[n - 1], *counts):
             sizes.fall_back(n)

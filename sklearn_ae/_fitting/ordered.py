@@ -83,19 +83,20 @@ def sizes_of_pca(
         The loss.
     """
     watched = watched_rows(rows)
-    total = mean_square(watched)
-    score = np.array([explained(square, total) for square in left_by_pca(pca, watched)[1:]])
-    loss = losses_of_pca(pca, linear, watched.sample(SOME_ROWS), criterion)
-    loss[-1] = measure_errors(linear(len(loss)), watched, criterion).loss
+    some, left, total = (
+        watched.sample(SOME_ROWS),
+        left_by_pca(pca, watched)[1:],
+        mean_square(watched),
+    )
+    score = np.array([explained(square, total) for square in left])
+    left = left if some is watched else left_by_pca(pca, some)[1:]
+    loss = losses_of_pca(left, linear, some, criterion)
     return Sizes(np.full(len(loss), True), loss, loss.copy(), score, score.copy())
 
 
-def losses_of_pca(
-    pca: PrincipalComponents, linear: Linear, rows: Rows, criterion: nn.Module
-) -> np.ndarray:
+def losses_of_pca(left: np.ndarray, linear: Linear, rows: Rows, criterion: nn.Module) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
-    left, n = left_by_pca(pca, rows)[1:], len(pca.components)
-    known = np.array([*solved_sizes(n), n])
+    known = np.array([*solved_sizes(len(left)), len(left)])
     losses = np.array([measure_errors(linear(size), rows, criterion).loss for size in known])[::-1]
     at = left[known - 1][::-1]
     if left.min() > 0 and losses.min() > 0:

@@ -11,7 +11,7 @@ from torch import nn
 
 from sklearn_ae._fitting.errors import mean_square
 from sklearn_ae._fitting.rows import FitRows
-from sklearn_ae._fitting.start import SMALLEST_RESIDUAL, PrincipalComponents
+from sklearn_ae._fitting.start import SMALLEST_RESIDUAL, PrincipalComponents, as_tensors
 from sklearn_ae._rows import Rows
 from sklearn_ae._specs import NetworkSpec
 
@@ -80,9 +80,7 @@ def explained_by_pca(rows: FitRows, pca: PrincipalComponents) -> np.ndarray:
 @torch.no_grad()
 def left_by_pca(pca: PrincipalComponents, rows: Rows) -> np.ndarray:
     """Return the mean square over all cells that PCA of each size leaves, from no component on."""
-    centre, components = (
-        torch.from_numpy(a.astype(np.float32)).to(rows.device) for a in (pca.mean, pca.components)
-    )
+    centre, components = as_tensors(pca, rows.device)
     total, taken = 0.0, np.zeros(len(pca.components))
     for block in rows.blocks():
         away = block - centre

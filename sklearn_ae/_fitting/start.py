@@ -284,7 +284,7 @@ def train_on_lone_rows(rows: FitRows, pca: PrincipalComponents, seed: int) -> Fi
     )  # fmt: skip
 
 
-def _as_tensors(pca, device):
+def as_tensors(pca, device):
     """Return mean and components in float32, where rows are."""
     return (torch.from_numpy(a.astype(np.float32)).to(device) for a in (pca.mean, pca.components))
 
@@ -292,7 +292,7 @@ def _as_tensors(pca, device):
 @torch.no_grad()
 def _missed(pca, rows):
     """Return what PCA misses of each row: the squared distance."""
-    centre, components = _as_tensors(pca, rows.device)
+    centre, components = as_tensors(pca, rows.device)
     found = []
     for block in rows.blocks():
         away = block - centre
@@ -312,7 +312,7 @@ def find_start(rows: FitRows, pca: PrincipalComponents) -> Start:
         Of the training rows.
     """
     train, scaling = rows.train.rows, rows.scaling
-    centre, components = _as_tensors(pca, train.device)
+    centre, components = as_tensors(pca, train.device)
     distances, codes = [], []
     for block in train.sample(MANY_ROWS).blocks():
         away = block - centre

@@ -19,7 +19,7 @@ from sklearn_ae._fitting.ordered import (
 )
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import draw_rows, split_rows
-from sklearn_ae._fitting.sizes import solved_sizes
+from sklearn_ae._fitting.sizes import left_by_pca, solved_sizes
 from sklearn_ae._fitting.start import find_start, principal_components
 from sklearn_ae._parameters import read_parameters
 from sklearn_ae._rows import sum_up
@@ -59,7 +59,9 @@ class Case:
         self.linear = functools.cache(
             lambda n: build_pca(spec, self.pca.first(n), self.rows.scaling)
         )
-        self.trained = losses_of_pca(self.pca, self.linear, self.rows.train.rows, LOSS)
+        train = self.rows.train.rows
+        left = left_by_pca(self.pca, train)[1:]
+        self.trained = losses_of_pca(left, self.linear, train, LOSS)
         self.sizes = sizes_of_pca(self.pca, self.linear, self.rows, LOSS)
 
     def error(self, n):
