@@ -1,6 +1,7 @@
 """Where a network starts: PCA of training rows, and up to where a correction to it is trusted."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -284,7 +285,7 @@ def train_on_lone_rows(rows: FitRows, pca: PrincipalComponents, seed: int) -> Fi
     )  # fmt: skip
 
 
-def as_tensors(pca, device):
+def as_tensors(pca: PrincipalComponents, device: torch.device) -> Iterator[torch.Tensor]:
     """Return mean and components in float32, where rows are."""
     return (torch.from_numpy(a.astype(np.float32)).to(device) for a in (pca.mean, pca.components))
 
