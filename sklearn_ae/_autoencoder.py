@@ -188,7 +188,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         Where the network is.
     module_ : torch.nn.Module
         What encodes (its steps included) and decodes: a float64 copy of the network, with
-        ``.encoder`` and ``.decoder``, in the units of `X`.
+        ``.encoder`` and ``.decoder``, in the units of `X`. Of float32 rows, another in float32.
     net_ : skorch.NeuralNet
         What trained the network, with its ``history``. ``net_.module_`` is the network itself (or
         PCA): for centred and scaled rows, in float32 (float64), its codes as they are encoded.

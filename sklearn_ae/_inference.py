@@ -22,8 +22,9 @@ def in_user_units(
     n_steps: int,
     code_layer: int | None,
     whitening: tuple[np.ndarray, np.ndarray] | None,
+    dtype: torch.dtype,
 ) -> tuple[Autoencoder, nn.Module]:
-    """Copy a network for rows and codes in the units of the user, in float64.
+    """Copy a network for rows and codes in the units of the user.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ def in_user_units(
         Hidden layer whose activations are the codes.
     whitening : tuple of two ndarrays of shape (n_components,) or None
         Mean and deviation of the codes, to be taken out of them.
+    dtype : torch.dtype
+        What the network computes in.
 
     Returns
     -------
@@ -46,9 +49,7 @@ def in_user_units(
         What gives the codes: the encoder, or the layer.
     """
     device = next(network.parameters()).device
-    # In float32, codes would depend on the batch that a row is transformed in, and steps multiply
-    # what was rounded.
-    network = copy.deepcopy(network).double()
+    network = copy.deepcopy(network).to(dtype)
     settled(network)
     network, scale = refined(network, n_steps), scaling.scale
     shift = torch.tensor(scaling.shift, dtype=torch.float64, device=device)
@@ -58,13 +59,13 @@ def in_user_units(
         mean, deviation = (torch.tensor(w, dtype=shift.dtype, device=device) for w in whitening)
         code_shift, code_scale = -mean / deviation, scale / deviation
     module = Autoencoder(
-        Rescaled(network.encoder, shift, scale, code_shift, code_scale),
-        Rescaled(network.decoder, code_shift, code_scale, shift, scale),
+        Rescaled(network.encoder, shift, scale, code_shift, code_scale, dtype),
+        Rescaled(network.decoder, code_shift, code_scale, shift, scale, dtype),
     ).eval()
     if code_layer is None:
         return module, module.encoder
     layer = hidden_layers(network)[code_layer]
-    return module, Rescaled(layer, shift, scale, origin, 1.0).eval()
+    return module, Rescaled(layer, shift, scale, origin, 1.0, dtype).eval()
 
 
 def count_outputs(module: nn.Module, n_inputs: int, device: torch.device) -> int:

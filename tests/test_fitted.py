@@ -1,4 +1,6 @@
-"""What PCA users look for in a fitted estimator: its mean, its components, whitened codes."""
+"""What PCA users look for in a fitted estimator: mean, components, whitened codes, precision."""
+
+import pickle
 
 import numpy as np
 import pytest
@@ -106,3 +108,44 @@ def test_whitened_numbers_that_are_always_the_same():
 def test_hidden_layers_are_not_whitened(cls):
     with pytest.raises(ValueError, match=r"whiten=True .* code_layer=0"):
         make(cls, whiten=True, code_layer=0).fit(X)
+
+
+PRECISIONS = {
+    "network": {"early_stopping": False, "max_iter": 30},
+    "whitened": {"early_stopping": False, "whiten": True},
+    "PCA": {"hidden_layer_sizes": (), "learning_rate_init": 1e-12},
+    "hidden layer": {"early_stopping": False, "code_layer": 0},
+}
+
+
+@pytest.mark.parametrize("params", PRECISIONS.values(), ids=PRECISIONS)
+@pytest.mark.parametrize("far", [0, 1e4])
+def test_the_precision_is_that_of_the_rows(make_estimator, params, far):
+    """Codes of float32 rows are those of the same rows in float64, up to float32's rounding."""
+    rows = (X + far).astype(np.float32)
+    model = make(make_estimator, **params).fit(X + far)
+    double = model.transform(rows.astype(np.float64))
+    single = model.transform(rows)
+    assert (single.dtype, double.dtype) == (np.float32, np.float64)
+    np.testing.assert_allclose(single, double, rtol=0, atol=1e-3 * double.std())
+    # What they are computed from is a bit more than a float32 holds of rows that are far away.
+    assert np.abs(single - double).max() > 0
+    alone = np.vstack([model.transform(row[None]) for row in rows[:20]])
+    np.testing.assert_allclose(single[:20], alone, rtol=0, atol=1e-3 * double.std())
+    alone = np.vstack([model.transform(row[None].astype(np.float64)) for row in rows[:20]])
+    np.testing.assert_allclose(double[:20], alone, rtol=0, atol=1e-9 * double.std())
+    errors, errors_64 = -model.score_samples(rows), -model.score_samples(rows.astype(np.float64))
+    assert errors.sum() < 1.001 * errors_64.sum() + len(rows) * (far * 1e-6) ** 2
+
+
+def test_float32_rows_after_another_size():
+    """What computes in float32 is made anew."""
+    rows = X.astype(np.float32)
+    model = make(n_components=2, max_components=2).fit(X)
+    model.transform(rows)
+    smaller = model.truncated(1)
+    np.testing.assert_allclose(smaller.transform(rows), smaller.transform(X), atol=1e-3)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.transform(rows), model.transform(rows))
+    refitted = model.fit(X[:60])
+    np.testing.assert_allclose(refitted.transform(rows), refitted.transform(X), atol=1e-3)

@@ -55,7 +55,7 @@ def assert_near(found, expected):
 def test_onnxruntime_agrees(params):
     model = AutoencoderTransformer(**SMALL | params).fit(X)
     rows = X.astype(np.float32)
-    expected = model.reconstruct(rows)
+    expected = model.reconstruct(rows.astype(np.float64))
     converted = ours.to_onnx(model, "reconstruct")
     for few in (rows, rows[:7], rows[:1]):
         (found,) = run(converted, few)
@@ -67,9 +67,9 @@ def test_there_and_back():
     model = DenoisingAutoencoderTransformer(**SMALL | IMAGES).fit(X)
     rows = X.astype(np.float32)
     (codes,) = run(ours.to_onnx(model), rows)
-    assert_near(codes, model.transform(rows))
+    assert_near(codes, model.transform(rows.astype(np.float64)))
     (rebuilt,) = run(ours.to_onnx(model, "inverse_transform"), codes)
-    assert_near(rebuilt, model.inverse_transform(codes))
+    assert_near(rebuilt, model.inverse_transform(codes.astype(np.float64)))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_denoising_head_is_left_out():
     model = DenoisingAutoencoderTransformer(**SMALL, corruption_loss_weight=0.5).fit(X)
     rows = X.astype(np.float32)
     (found,) = run(ours.to_onnx(model, "reconstruct"), rows)
-    assert_near(found, model.reconstruct(rows))
+    assert_near(found, model.reconstruct(rows.astype(np.float64)))
 
 
 def test_errors():

@@ -8,7 +8,7 @@ from scipy import sparse
 
 # Bounds the memory, and what hidden layers make of so many rows stays in a processor's cache.
 BLOCK_CELLS = 2**20
-BLOCK_ROWS = 2048
+BLOCK_ROWS = 512
 
 
 def block_size(n_columns: int) -> int:

@@ -51,17 +51,19 @@ class Rescaled(nn.Module):
 
     ``forward(x) = module((x - shift_in) / scale_in) * scale_out + shift_out``
 
-    It computes in the dtype of the shifts, float64, because columns may lie far from zero; the
-    result has the dtype of ``x``.
+    It shifts and scales in float64, because columns may lie far from zero; the result has the dtype
+    of ``x``.
 
     Parameters
     ----------
     module : nn.Module
-        Maps ``(n, n_inputs)`` to ``(n, n_outputs)`` in its own units and in float64.
-    shift_in, shift_out : Tensor of shape (n_inputs,) or (n_outputs,), or of shape ()
+        Maps ``(n, n_inputs)`` to ``(n, n_outputs)`` in its own units.
+    shift_in, shift_out : Tensor of shape (n_inputs,) or (n_outputs,), or of shape (), float64
         Where the columns lie.
     scale_in, scale_out : float or Tensor, as the shifts
         How wide they spread.
+    dtype : torch.dtype, default=torch.float64
+        What the module computes in.
     """
 
     shift_in: torch.Tensor
@@ -76,9 +78,11 @@ class Rescaled(nn.Module):
         scale_in: float | torch.Tensor,
         shift_out: torch.Tensor,
         scale_out: float | torch.Tensor,
+        dtype: torch.dtype = torch.float64,
     ):
         super().__init__()
         self.module = module
+        self.dtype = dtype
         self.register_buffer("shift_in", shift_in)
         self.register_buffer("shift_out", shift_out)
         for name, scale, shift in (
@@ -91,5 +95,5 @@ class Rescaled(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
         inputs = (x.to(self.shift_in.dtype) - self.shift_in) / self.scale_in
-        outputs = self.module(inputs)
+        outputs = self.module(inputs.to(self.dtype))
         return (outputs * self.scale_out + self.shift_out).to(x.dtype)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from sklearn_ae.modules.autoencoder import Autoencoder
+from sklearn_ae.modules.pullback import vjp
 
 # A step that makes things worse is shortened by it, and no step is so much longer than the one
 # before.
@@ -86,9 +87,9 @@ class RefinedEncoder(nn.Module):
         self, codes: torch.Tensor, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return half the squared error of each row, and its gradient; in inference mode too."""
-        rebuilt, pull_back, *_ = torch.func.vjp(self.decoder, codes)
+        rebuilt, pull = vjp(self.decoder, codes)
         missed = rebuilt - x  # itself the gradient at the decoder's end
-        return _square(missed) / 2, pull_back(missed)[0]
+        return _square(missed) / 2, pull(missed)
 
 
 def _square(x: torch.Tensor) -> torch.Tensor:

@@ -22,9 +22,9 @@ ROWS = 3
 def to_onnx(estimator: Any, part: str = "transform") -> Any:
     """Convert a fitted autoencoder to ONNX.
 
-    It computes in float64, as the estimator does, and includes the steps that improve the codes
-    (`transform_max_iter`). Activations and convolutions, which onnxruntime has in float32 alone,
-    are written with operators that it has in float64.
+    It computes in float64, as the estimator does of float64 rows, and includes the steps that
+    improve the codes (`transform_max_iter`). Activations and convolutions, which onnxruntime has in
+    float32 alone, are written with operators that it has in float64.
 
     Parameters
     ----------

@@ -1,0 +1,159 @@
+"""What a module makes of its input, and what pulls gradients back to there, without autograd.
+
+Recording and replaying costs a small network more than its arithmetic.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sklearn_ae.modules.corrected import Corrected
+from sklearn_ae.modules.nested import Between
+from sklearn_ae.modules.started import StartedLinear
+from sklearn_ae.modules.tied import Transposed
+
+# Maps the gradient of something by the outputs to that by the inputs.
+Pull = Callable[[torch.Tensor], torch.Tensor]
+
+
+def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    """Return the output of a module and its vector-Jacobian product; in inference mode too.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any: what is not known here is left to `torch.func.vjp`.
+    x : Tensor of shape (n, n_inputs)
+        Where.
+
+    Returns
+    -------
+    output : Tensor of shape (n, n_outputs)
+        ``module(x)``.
+    pull : callable
+        Maps ``(n, n_outputs)`` to ``(n, n_inputs)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = torch.nn.Linear(3, 2)
+    >>> output, pull = vjp(layer, torch.zeros(1, 3))
+    >>> bool((pull(torch.tensor([[1.0, 0.0]])) == layer.weight[0]).all())
+    True
+    """
+    # Subclasses may do something else.
+    kind = type(module)
+    if kind in DERIVATIVES:
+        output, derivative = DERIVATIVES[kind](module, x)
+        return output, lambda gradient: gradient * derivative
+    return PULLBACKS.get(kind, _any)(module, x)
+
+
+def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    output, pull, *_ = torch.func.vjp(module, x)
+    return output, lambda gradient: pull(gradient)[0]
+
+
+def _linear(layer: Any, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    return layer(x), lambda gradient: gradient @ layer.weight
+
+
+def _transposed(layer: Transposed, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    return layer(x), lambda gradient: gradient @ layer.weight.T
+
+
+def _sequential(layers: Any, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    pulls: list[Pull] = []
+    for layer in layers:
+        x, pull = vjp(layer, x)
+        pulls.append(pull)
+
+    def back(gradient: torch.Tensor) -> torch.Tensor:
+        for pull in reversed(pulls):
+            gradient = pull(gradient)
+        return gradient
+
+    return x, back
+
+
+def _corrected(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    # Where it fades counts as given, as in training.
+    weight = module.fade(x) * module.output_scale
+    linear, pull_linear = vjp(module.linear, x)
+    correction, pull_correction = vjp(module.correction, module.bounded(x))
+    inside = (x >= module.low) & (x <= module.high)
+
+    def back(gradient: torch.Tensor) -> torch.Tensor:
+        corrected = pull_correction(gradient * weight) / module.input_scale
+        return torch.addcmul(pull_linear(gradient), corrected, inside)
+
+    return torch.addcmul(linear, weight, correction), back
+
+
+def _between(module: Between, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    n = x.shape[-1] - module.rest.in_features
+    smaller, pull_smaller = vjp(module.smaller, x[..., :n])
+    rest, pull_rest = vjp(module.rest, x[..., n:])
+    larger, pull_larger = vjp(module.larger, x)
+
+    def back(gradient: torch.Tensor) -> torch.Tensor:
+        small = torch.cat([pull_smaller(gradient), pull_rest(gradient)], -1)
+        return torch.lerp(small, pull_larger(gradient), module.share)
+
+    return torch.lerp(smaller + rest, larger, module.share), back
+
+
+def _gelu(module: nn.GELU, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    if module.approximate != "none":
+        return _any(module, x)
+    # The normal distribution function and its density. New arrays cost as much as what is computed.
+    below = torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5)
+    density = x.square().mul_(-0.5).sub_(math.log(2 * math.pi) / 2).exp_()
+    derivative = torch.addcmul(below, x, density)
+    return x * below, lambda gradient: gradient * derivative
+
+
+PULLBACKS: dict[type, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull]]] = {
+    nn.Linear: _linear,
+    StartedLinear: _linear,
+    Transposed: _transposed,
+    nn.Sequential: _sequential,
+    Corrected: _corrected,
+    Between: _between,
+    nn.GELU: _gelu,
+}
+
+
+def _silu(module: nn.SiLU, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    share = torch.sigmoid(x)
+    output = x * share
+    return output, share + output * (1 - share)
+
+
+def _elu(module: nn.ELU, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    output = F.elu(x, module.alpha)
+    return output, torch.where(x > 0, 1.0, output + module.alpha)
+
+
+def _tanh(module: nn.Tanh, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    output = torch.tanh(x)
+    return output, 1 - output.square()
+
+
+def _sigmoid(module: nn.Sigmoid, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    output = torch.sigmoid(x)
+    return output, output * (1 - output)
+
+
+# What works on each number alone: the output and its derivative.
+DERIVATIVES: dict[type, Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
+    nn.ELU: _elu,
+    nn.ReLU: lambda module, x: (torch.relu(x), x > 0),
+    nn.Sigmoid: _sigmoid,
+    nn.SiLU: _silu,
+    nn.Tanh: _tanh,
+}

@@ -1,0 +1,102 @@
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ae.modules import Corrected, Fade, StartedLinear, dense, transposed
+from sklearn_ae.modules.nested import Between
+from sklearn_ae.modules.pullback import DERIVATIVES, PULLBACKS, vjp
+
+KNOWN_ACTIVATIONS = [nn.ELU, nn.GELU, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Tanh]
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def draw(*shape):
+    return torch.randn(*shape, generator=generator(), dtype=torch.float64)
+
+
+def corrected(n_components=3, activation=nn.GELU, n_features=5):
+    """Make a decoder that is bounded for some of the rows, and fades for some."""
+    unit = torch.ones(n_components)
+    return Corrected(
+        nn.Linear(n_components, n_features),
+        dense(n_components, [7, 6], n_features, activation, generator()),
+        0.5 + torch.arange(n_components),
+        torch.linspace(0.5, 2, n_features),
+        -unit,
+        unit,
+        Fade(torch.zeros(n_components), unit),
+    ).double()
+
+
+def between():
+    smaller, rest = corrected(2), nn.Linear(1, 5).double()
+    return Between(smaller, corrected(3), rest, 0.3)
+
+
+KNOWN = {
+    **{kind.__name__: kind for kind in KNOWN_ACTIVATIONS},
+    "ELU of another size": lambda: nn.ELU(0.3),
+    "GELU by tanh": lambda: nn.GELU("tanh"),
+    "Linear": lambda: nn.Linear(3, 4),
+    "StartedLinear": lambda: StartedLinear(draw(4, 3), draw(4), 0.1),
+    "Transposed": lambda: transposed(dense(4, [5], 3, nn.Tanh, generator())),
+    "Sequential": lambda: dense(3, [4, 5], 6, nn.SiLU, generator()),
+    "empty": nn.Sequential,
+    "Corrected": corrected,
+    "Between": between,
+    "unknown": lambda: nn.LayerNorm(3),
+    "unknown inside": lambda: nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Tanh()),
+}
+
+
+@pytest.mark.parametrize("make", KNOWN.values(), ids=KNOWN)
+def test_is_that_of_torch(make):
+    module, x = make().double(), draw(40, 3)
+    expected, pull_expected = torch.func.vjp(module, x)
+    gradient = torch.randn_like(expected)
+    with torch.inference_mode():
+        output, pull = vjp(module, x)
+        pulled = pull(gradient)
+    torch.testing.assert_close(output, expected.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(pulled, pull_expected(gradient)[0].detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_every_kind_is_tried():
+    assert {*DERIVATIVES, nn.GELU} == set(KNOWN_ACTIVATIONS)
+    tried = {nn.Linear, StartedLinear, nn.Sequential, Corrected, Between, nn.GELU}
+    assert {kind for kind in PULLBACKS if kind.__name__ != "Transposed"} == tried
+
+
+def test_a_subclass_does_what_it_does():
+    class Doubled(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    layer, x = Doubled(3, 2).double(), draw(4, 3)
+    output, pull = vjp(layer, x)
+    torch.testing.assert_close(output, layer(x))
+    torch.testing.assert_close(pull(torch.ones_like(output)), 2 * layer.weight.sum(0).expand(4, 3))
+
+
+def test_can_itself_be_differentiated():
+    module, x = corrected(), draw(6, 3).mul(0.3).requires_grad_()
+    output, pull = vjp(module, x)
+    again, pull_again = torch.func.vjp(module, x)
+    found, expected = (
+        torch.autograd.grad(y.sum() + p.square().sum(), [x, *module.parameters()])
+        for y, p in ((output, pull(output)), (again, pull_again(again)[0]))
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_inputs_stay_as_they_are():
+    x = draw(6, 3)
+    before = x.clone()
+    for kind in KNOWN_ACTIVATIONS:
+        _, pull = vjp(kind(), x)
+        pull(gradient := torch.ones_like(x))
+        assert torch.equal(x, before)
+        assert bool((gradient == 1).all())
