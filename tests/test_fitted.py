@@ -8,7 +8,8 @@ import torch
 from curves import curve, fit_pca, gaussian, make, mlp
 from sklearn.exceptions import NotFittedError
 
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, _fitting
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae._fitting import whitening
 
 X = curve()
 
@@ -42,7 +43,7 @@ def test_components_of_pca(make_estimator, whiten):
 
 
 def test_whitened_codes_of_pca_are_of_all_rows(monkeypatch):
-    monkeypatch.setattr(_fitting, "MANY_ROWS", 50)
+    monkeypatch.setattr(whitening, "MANY_ROWS", 50)
     rows = gaussian()
     model = make(n_components=3, whiten=True).fit(rows)
     assert model.is_pca_

@@ -1,7 +1,8 @@
 """One fit, from rows to the network that is kept.
 
 `_fit` is the whole of it, from top to bottom. Each stage is a file here that knows nothing of those
-after it: parts, rows, start, errors, sizes, network, training, closed_form, choice, ordered, fit.
+after it: parts, rows, start, errors, sizes, network, training, closed_form, choice, ordered, fit,
+whitening.
 """
 
 import contextlib
@@ -39,7 +40,6 @@ from sklearn_ae._fitting.rows import FitRows, draw_rows, split_rows
 from sklearn_ae._fitting.sizes import (
     left_by_pca,
     most_components,
-    solved_sizes,
     trained_size,
     used_size,
     watched_sizes,
@@ -63,6 +63,7 @@ from sklearn_ae._fitting.training import (
 from sklearn_ae._fitting.training.denoising import make_denoising
 from sklearn_ae._fitting.training.loss import check_range, make_loss
 from sklearn_ae._fitting.training.prefixes import Prefixes
+from sklearn_ae._fitting.whitening import mean_and_deviation, whitening_of_sizes
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
 from sklearn_ae.modules import Autoencoder, Corrected, CorrectedProbabilities, Nested
 from sklearn_ae.modules.refined import refined
@@ -72,8 +73,6 @@ __all__ = ["Fit", "Previous", "fit_network", "used_size"]
 
 # So many codes say what a number of the code changes on average.
 SOME_CODES = 256
-# Of larger codes, some sizes are whitened by what is known of the next larger one.
-MOST_WHITENED = 64
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def _fit(
             _choose(fit, task, errors, trained)
     of_all = _keep_pca(fit, task)
     if spec.whiten:
-        fit.whitening = _whitening(fit, task, of_all)
+        fit.whitening = whitening_of_sizes(fit, rows, spec.n_steps, of_all)
     if training.verbose and sizes.is_pca[n - 1]:
         why = "was not beaten on the held-out rows" if learnable else "leaves only rounding errors"
         what = "the fitted model is PCA" if sizes.is_pca.all() else f"codes of {n} numbers are PCA"
@@ -321,6 +320,9 @@ def _choose(fit, task, errors, trained):
         counts = n, len(rows.train.rows), len(rows.held_out)
         if not beats_pca(errors, pca_errors, trained[n - 1], *counts):
             sizes.fall_back(n)
+            if fit.best_iter == 0:
+                # Layers that were drawn, for a code whose last numbers are noise.
+                return
     choose_prefixes(sizes, fit.nested, task.linear, rows, criterion, trained, n_steps)
 
 
@@ -349,42 +351,9 @@ def _as_of_now(fit, task):
         fit, net=net, nested=Nested(net.module_, fit.nested.ratios), sizes=Sizes.unknown(n)
     )
     if task.spec.whiten:
-        now.whitening = {n: _mean_and_deviation(now, task, n, MANY_ROWS)}
+        n_steps = task.spec.n_steps
+        now.whitening = {n: mean_and_deviation(now.nested, n, task.rows, n_steps)}
     return now
-
-
-def _whitening(fit, task, pca):
-    """Return mean and deviation of codes: of each size, of many of some, and at 0 those of PCA."""
-    found = {}
-    if pca is not None:
-        deviations = pca.deviations * np.sqrt(fit.n_rows / (fit.n_rows - 1))
-        eps = np.finfo(np.float64).eps
-        found[0] = np.zeros(len(deviations)), _divisors(deviations, task.rows, eps)
-    if fit.nested is not None:
-        n = len(fit.nested.ratios)
-        smaller = range(1, n) if n <= MOST_WHITENED else solved_sizes(n)
-        for size in [*smaller, n] if task.is_ordered else [n]:
-            if not fit.sizes.is_pca[size - 1]:
-                n_rows = MANY_ROWS if size == n else SOME_ROWS
-                found[size] = _mean_and_deviation(fit, task, size, n_rows)
-    return found
-
-
-@torch.inference_mode()
-def _mean_and_deviation(fit, task, n, n_rows):
-    """Return mean and deviation of codes of size `n`, of some rows, in the units of the user."""
-    rows = task.rows
-    encoder = refined(fit.nested.prefix(n), task.spec.n_steps).eval().encoder
-    blocks = rows.all.rows.sample(n_rows).blocks()
-    codes = torch.cat([encoder(block).double().cpu() for block in blocks]).numpy()
-    deviations = _divisors(codes.std(axis=0, ddof=1), rows, np.finfo(np.float32).eps)
-    return codes.mean(axis=0) * rows.scaling.scale, deviations
-
-
-def _divisors(deviations, rows, eps):
-    """Return deviations in the units of the user; a number that is always the same stays so."""
-    found = deviations > eps * deviations.max()
-    return np.where(found, deviations, 1.0) * rows.scaling.scale
 
 
 def _tell_unit(spec, training):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae import AutoencoderTransformer
+from sklearn_ae import AutoencoderTransformer, _fitting
 from sklearn_ae._fitting import ordered
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
 from sklearn_ae._fitting.network import build_network, build_pca
@@ -175,3 +175,21 @@ def test_falling_back():
     assert sizes.is_pca.tolist() == [False, True, False, False, False, False]
     assert (sizes.loss[1], sizes.score[1]) == (sizes.pca_loss[1], sizes.pca_score[1])
     assert sizes.loss[0] == -1
+
+
+@pytest.mark.parametrize("rate", [1e-12, 1e-3])
+def test_prefixes_of_a_training_without_progress_are_no_better_than_the_whole(monkeypatch, rate):
+    """Where the whole code is PCA, prefixes are something else only if there was a training."""
+    t = np.random.default_rng(0).uniform(-1, 1, size=(200, 2))
+    X = np.hstack([np.cos(3 * t), np.sin(3 * t), t**3, t**2])
+    monkeypatch.setattr(_fitting, "beats_pca", lambda *args: False)
+    monkeypatch.setattr(ordered, "beats_pca", lambda *args: True)
+    model = AutoencoderTransformer(
+        4, hidden_layer_sizes=(16,), max_iter=5, learning_rate_init=rate, random_state=0,
+        device="cpu",
+    ).fit(X)  # fmt: skip
+    assert model.is_pca_
+    assert (model.best_iter_ == 0) == (rate == 1e-12)
+    assert [model.truncated(n).is_pca_ for n in (1, 2, 3)] == 3 * [model.best_iter_ == 0]
+    if model.best_iter_ == 0:
+        assert model.best_loss_ == model.pca_loss_
