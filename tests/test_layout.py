@@ -36,7 +36,7 @@ LAYERS = {
 # The stages of a fit, in order: each knows nothing of those after it.
 STAGES = [
     "parts", "rows", "start", "errors", "sizes", "network", "training", "closed_form", "choice",
-    "ordered", "fit", "__init__",
+    "ordered", "fit", "whitening", "__init__",
 ]  # fmt: skip
 ORDER = list(LAYERS)
 OPTIONAL = [

@@ -54,7 +54,8 @@ def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
 
 
 def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    output, pull, *_ = torch.func.vjp(module, x)
+    # A copy: it may compute in place.
+    output, pull, *_ = torch.func.vjp(lambda x: module(x.clone()), x)
     return output, lambda gradient: pull(gradient)[0]
 
 

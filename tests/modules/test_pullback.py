@@ -100,3 +100,15 @@ def test_inputs_stay_as_they_are():
         pull(gradient := torch.ones_like(x))
         assert torch.equal(x, before)
         assert bool((gradient == 1).all())
+
+
+def test_an_unknown_module_may_compute_in_place():
+    class InPlace(nn.Module):
+        def forward(self, x):
+            return x.mul_(2)
+
+    x = draw(4, 3)
+    output, pull = vjp(InPlace(), x)
+    assert torch.equal(output, 2 * x)
+    assert torch.equal(pull(torch.ones_like(x)), torch.full_like(x, 2))
+    assert torch.equal(x, draw(4, 3))
