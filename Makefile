@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 PLACES ?=
+# A process for each processor; threads beside them would only be in their way.
+PYTEST = OMP_NUM_THREADS=1 $(1) -m pytest -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL = -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
@@ -17,10 +19,10 @@ dev: .venv/.installed  ## all that a contributor needs, and the git hook
 	.venv/bin/pre-commit install
 
 test: .venv/.installed  ## run the tests (PYTEST_ARGS="-k name" for some of them)
-	.venv/bin/python -m pytest $(PYTEST_ARGS)
+	$(call PYTEST,.venv/bin/python) $(PYTEST_ARGS)
 
 test-oldest: .venv-oldest/.installed  ## run the tests on the oldest supported versions
-	.venv-oldest/bin/python -m pytest $(PYTEST_ARGS)
+	$(call PYTEST,.venv-oldest/bin/python) $(PYTEST_ARGS)
 
 # Libraries choose their kernels by the processor, and round differently: numbers must hold on all.
 OLDEST_KERNELS = ATEN_CPU_CAPABILITY=default
@@ -32,11 +34,11 @@ NUMBERS ?= tests/fitting tests/rows tests/modules tests/pretraining tests/test_g
 	tests/test_losses.py tests/test_corruption.py tests/test_contract.py tests/test_persistence.py
 
 test-kernels: .venv/.installed  ## test numbers with the kernels of older processors
-	$(OLDEST_KERNELS) .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
-	$(AVX2_KERNELS) .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
+	$(OLDEST_KERNELS) $(call PYTEST,.venv/bin/python) $(NUMBERS) $(PYTEST_ARGS)
+	$(AVX2_KERNELS) $(call PYTEST,.venv/bin/python) $(NUMBERS) $(PYTEST_ARGS)
 
 test-processors: test-kernels  ## the same, and with one thread and with two
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
+	$(call PYTEST,.venv/bin/python) $(NUMBERS) $(PYTEST_ARGS)
 	OMP_NUM_THREADS=2 .venv/bin/python -m pytest $(NUMBERS) $(PYTEST_ARGS)
 
 mutation: .venv/.mutation  ## find small faults that the tests let pass (PLACES="choice" for one)

@@ -82,18 +82,17 @@ class Rescaled(nn.Module):
     ):
         super().__init__()
         self.module = module
-        self.dtype = dtype
         self.register_buffer("shift_in", shift_in)
         self.register_buffer("shift_out", shift_out)
-        for name, scale, shift in (
-            ("scale_in", scale_in, shift_in),
-            ("scale_out", scale_out, shift_out),
-        ):
-            scale = torch.as_tensor(scale, dtype=shift.dtype, device=shift.device)
-            self.register_buffer(name, scale)
+        device = shift_in.device
+        self.register_buffer(
+            "scale_in", torch.as_tensor(scale_in, dtype=shift_in.dtype, device=device)
+        )
+        # Says what the module computes in, also after both were cast to something else.
+        self.register_buffer("scale_out", torch.as_tensor(scale_out, dtype=dtype, device=device))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
         inputs = (x.to(self.shift_in.dtype) - self.shift_in) / self.scale_in
-        outputs = self.module(inputs.to(self.dtype))
+        outputs = self.module(inputs.to(self.scale_out.dtype))
         return (outputs * self.scale_out + self.shift_out).to(x.dtype)

@@ -45,12 +45,12 @@ def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     >>> bool((pull(torch.tensor([[1.0, 0.0]])) == layer.weight[0]).all())
     True
     """
-    # Subclasses may do something else.
-    kind = type(module)
-    if kind in DERIVATIVES:
-        output, derivative = DERIVATIVES[kind](module, x)
+    # Not by its class: a subclass may compute something else, and a tracer has classes of its own.
+    forward = type(module).forward
+    if forward in DERIVATIVES:
+        output, derivative = DERIVATIVES[forward](module, x)
         return output, lambda gradient: gradient * derivative
-    return PULLBACKS.get(kind, _any)(module, x)
+    return PULLBACKS.get(forward, _any)(module, x)
 
 
 def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
@@ -118,14 +118,14 @@ def _gelu(module: nn.GELU, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     return x * below, lambda gradient: gradient * derivative
 
 
-PULLBACKS: dict[type, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull]]] = {
-    nn.Linear: _linear,
-    StartedLinear: _linear,
-    Transposed: _transposed,
-    nn.Sequential: _sequential,
-    Corrected: _corrected,
-    Between: _between,
-    nn.GELU: _gelu,
+PULLBACKS: dict[Callable, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull]]] = {
+    nn.Linear.forward: _linear,
+    StartedLinear.forward: _linear,
+    Transposed.forward: _transposed,
+    nn.Sequential.forward: _sequential,
+    Corrected.forward: _corrected,
+    Between.forward: _between,
+    nn.GELU.forward: _gelu,
 }
 
 
@@ -151,10 +151,10 @@ def _sigmoid(module: nn.Sigmoid, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 
 # What works on each number alone: the output and its derivative.
-DERIVATIVES: dict[type, Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
-    nn.ELU: _elu,
-    nn.ReLU: lambda module, x: (torch.relu(x), x > 0),
-    nn.Sigmoid: _sigmoid,
-    nn.SiLU: _silu,
-    nn.Tanh: _tanh,
+DERIVATIVES: dict[Callable, Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
+    nn.ELU.forward: _elu,
+    nn.ReLU.forward: lambda module, x: (torch.relu(x), x > 0),
+    nn.Sigmoid.forward: _sigmoid,
+    nn.SiLU.forward: _silu,
+    nn.Tanh.forward: _tanh,
 }
