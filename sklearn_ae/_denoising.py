@@ -118,7 +118,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         weights to keep, and whether to fall back to PCA. Without, the training loss says when to
         stop and which weights to keep, and nothing guards against PCA being better.
     validation_fraction : float, default=0.1
-        Share of the rows that are held out.
+        Share of the rows that are held out, 20,000 of them at most.
     n_iter_no_change : int, default=25
         Epochs without progress after which training stops.
     tol : float, default=1e-4

@@ -37,6 +37,8 @@ NEGLIGIBLE = 1e-20
 PENALTIES = 10.0 ** np.arange(-5, 1)
 # Rows whose means are near enough those of all.
 ROWS_FOR_MEANS = 256
+# So many rows are enough to solve on: of wide rows as many as have so many cells.
+MOST_ROWS, MOST_CELLS = 50_000, 2**24
 
 
 def solve(
@@ -73,13 +75,14 @@ def solve(
         errors = measure_errors(refined(network, n_steps), rows.choosing, criterion)
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return errors
+    train = rows.others.sample(min(MOST_ROWS, max(MOST_CELLS // rows.others.n_columns, 1)))
     solved: Any = copy.deepcopy(network)
     encode = refined(solved, n_steps).encoder
     if generator is not None:
         # The correction of the encoder is zero yet, and need not be computed.
         encode = solved.encoder.linear
-        widen_features(solved.decoder, encode, rows.others, generator)
-    solve_decoder(solved.decoder, encode, rows.others, rows.choosing, errors.codes)
+        widen_features(solved.decoder, encode, train, generator)
+    solve_decoder(solved.decoder, encode, train, rows.choosing, errors.codes)
     found = measure_errors(refined(solved, n_steps), rows.choosing, criterion)
     if not found.loss < errors.loss:
         return errors

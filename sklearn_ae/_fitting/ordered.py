@@ -112,7 +112,9 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
     nested.forget()
     solved = []
     n_rows = min(max(CELLS_TO_SOLVE // rows.others.n_columns, LEAST_ROWS), MOST_ROWS)
-    rows = replace(rows, others=rows.others.sample(n_rows))
+    rows = replace(
+        rows, others=rows.others.sample(n_rows), choosing=rows.choosing.sample(SOME_ROWS)
+    )
     # All from the layer of the whole: it knows what the others need.
     for n in solved_sizes(len(nested.ratios)):
         prefix, errors = nested.prefix(n), None

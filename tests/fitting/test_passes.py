@@ -8,6 +8,7 @@ from skorch.callbacks import Callback
 
 from sklearn_ae import _fitting as fitting
 from sklearn_ae._fitting import closed_form, errors, ordered, start
+from sklearn_ae._fitting.rows import draw_rows
 from sklearn_ae._rows import KeptRows, ScaledRows, Sums
 from sklearn_ae._rows import scaling as scaling_module
 
@@ -89,3 +90,33 @@ def test_refined_held_out_rows_are_computed_once_by_each_decoder(monkeypatch):
     model = make(max_iter=20).fit(parabola(400))
     assert model.best_iter_ > 0
     assert refined.count("RefinedEncoder") == 2
+
+
+@pytest.mark.parametrize(
+    "n_rows, fraction, n_chosen",
+    [(2, 0.9, 1), (1_000, 0.1, 100), (1_001, 0.1, 101), (1_000, None, 100), (10**6, 0.1, 20_000)],
+)
+def test_how_many_rows_choose(n_rows, fraction, n_chosen):
+    chosen = draw_rows(n_rows, fraction, 0)
+    assert len(np.unique(chosen)) == len(chosen) == n_chosen
+    assert chosen.min() >= 0
+    assert chosen.max() < n_rows
+
+
+def test_of_many_rows_some_are_enough_to_solve_on(monkeypatch):
+    found = []
+
+    def recorded(decoder, encode, train, chosen, codes):
+        found.append((len(train), len(chosen)))
+
+    monkeypatch.setattr(closed_form, "solve_decoder", recorded)
+    monkeypatch.setattr(closed_form, "MOST_ROWS", 500)
+    monkeypatch.setattr(ordered, "SOME_ROWS", 60)
+    make(n_components=2, hidden_layer_sizes=(8,)).fit(parabola(1_000))
+    # The whole code, and a prefix: twice, for codes that are refined for the layer that was solved.
+    assert found[0] == (500, 100)
+    assert set(found[1:]) == {(500, 60)}
+    found.clear()
+    monkeypatch.setattr(closed_form, "MOST_CELLS", 40)
+    make(n_components=2, hidden_layer_sizes=(8,)).fit(parabola(1_000))
+    assert found[0] == (10, 100)
