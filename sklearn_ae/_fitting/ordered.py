@@ -20,10 +20,9 @@ from sklearn_ae.modules.refined import refined
 SOME_ROWS = 2048
 # So many are enough to solve the last layer of a prefix: fewer of wide rows.
 MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
-# Codes are refined anew for the solved layer, and the layer solved anew for these, so many times.
-N_ROUNDS = 2
-# A round that gains less is the last.
-ENOUGH = 0.97
+# Codes of so few numbers change much with the layer: they are refined anew for the one that was
+# solved, and the layer is solved anew for these. Larger ones gain nothing by that.
+FEW_NUMBERS = 3
 
 # Makes PCA of a size.
 Linear = Callable[[int], Autoencoder]
@@ -117,11 +116,10 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
     )
     # All from the layer of the whole: it knows what the others need.
     for n in solved_sizes(len(nested.ratios)):
-        prefix, errors = nested.prefix(n), None
-        for _ in range(N_ROUNDS if n_steps else 1):
-            before, errors = errors, solve(prefix, rows, criterion, n_steps, errors=errors)
-            if before is not None and not errors.loss < ENOUGH * before.loss:
-                break
+        prefix = nested.prefix(n)
+        errors = solve(prefix, rows, criterion, n_steps)
+        if n_steps and n <= FEW_NUMBERS:
+            solve(prefix, rows, criterion, n_steps, errors=errors)
         solved.append((n, prefix))
     for n, prefix in solved:
         nested.learn(n, prefix)
