@@ -11,6 +11,10 @@ from sklearn_ae._rows import Rows
 
 # A plateau of a third of the patience cuts the learning rate to this share.
 RATE_CUT = 0.5
+# Epochs of more steps count as several: of a million rows, one is as long as the whole training of
+# a few thousand. Yet the rate can always be cut so many times before the end.
+STEPS_AN_EPOCH = 250
+LEAST_CUTS = 3
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class KeepBest(Callback):
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Take the weights at the start as the best so far."""
         self.diverged = self.finished = False
-        self._idle = self._uncut = self._epoch = 0
+        self._idle = self._uncut = 0.0
+        self._epoch = 0
         self._spare: dict[str, torch.Tensor] = {}
         # Only clean rows tell what the start is worth: a training loss would not compare.
         loss = math.inf if self.valid is None else net.watched_loss(self.valid)
@@ -89,16 +94,18 @@ class KeepBest(Callback):
             # In one step: an interrupt while weights are copied leaves those that were kept.
             self.kept = Kept(loss, self._epoch, self._copied(net))
             self._spare = before
-        if best == math.inf or best - loss > self.tol * abs(best):
-            self._idle = self._uncut = 0
+        n_epochs = max(losses["train_batch_count"] / STEPS_AN_EPOCH, 1)
+        if best == math.inf or best - loss > n_epochs * self.tol * abs(best):
+            self._idle = self._uncut = 0.0
             return
-        self._idle += 1
-        self._uncut += 1
+        n_epochs = max(min(n_epochs, self.n_iter_no_change / LEAST_CUTS), 1)
+        self._idle += n_epochs
+        self._uncut += n_epochs
         if self._idle >= self.n_iter_no_change:
             self.finished = True
             return
-        if self.cut_rate and self._uncut >= max(self.n_iter_no_change // 3, 1):
-            self._uncut = 0
+        if self.cut_rate and self._uncut >= max(self.n_iter_no_change // LEAST_CUTS, 1):
+            self._uncut = 0.0
             for group in net.optimizer_.param_groups:
                 group["lr"] *= RATE_CUT
 

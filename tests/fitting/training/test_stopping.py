@@ -38,7 +38,7 @@ class FakeNet:
         return self.optimizer_.param_groups[0]["lr"]
 
 
-def train(losses, start=10.0, valid=True, key="valid_loss", **params):
+def train(losses, start=10.0, valid=True, key="valid_loss", n_steps=1, **params):
     """Go through scripted losses; return the net, the keeper and the rate after each epoch."""
     params = {"n_iter_no_change": 3, "tol": 0.0, "cut_rate": True} | params
     keeper = KeepBest(VALID if valid else None, **params)
@@ -48,6 +48,7 @@ def train(losses, start=10.0, valid=True, key="valid_loss", **params):
         net.history.new_epoch()
         net.history.record("train_loss", loss if key == "train_loss" else 1.0)
         net.history.record("valid_loss", loss)
+        net.history.record("train_batch_count", n_steps)
         net.set_weight(epoch)
         keeper.on_epoch_end(net)
         rates.append(net.rate())
@@ -64,6 +65,27 @@ def test_stops_after_exactly_n_iter_no_change_epochs(patience, good):
     assert len(net.history) == good + patience
     assert keeper.finished
     assert not keeper.diverged
+
+
+@pytest.mark.parametrize(
+    "patience, n_steps, n_epochs",
+    [(24, 250, 24), (24, 500, 12), (24, 10**5, 3), (6, 500, 3), (2, 10**5, 2), (1, 10**5, 1)],
+)
+def test_long_epochs_count_as_several(patience, n_steps, n_epochs):
+    """Yet there are three of them, or all of a short patience: one for each cut of the rate."""
+    net, keeper, rates = train([20.0] * 50, n_iter_no_change=patience, n_steps=n_steps)
+    assert len(net.history) == n_epochs
+    assert keeper.finished
+    assert rates[-1] == (0.25 if patience > 2 else 0.5 ** (patience - 1))
+
+
+def test_long_epochs_have_to_make_more_progress():
+    losses = [9 * 0.985**i for i in range(6)]
+    for n_steps, n_epochs in ((250, 6), (350, 6), (450, 3)):
+        net, _, rates = train(losses, tol=0.01, n_steps=n_steps)
+        # The first is much better than the start.
+        assert len(net.history) == n_epochs + (n_epochs < 6)
+        assert (set(rates) == {1.0}) == (n_epochs == 6)
 
 
 def test_progress_starts_the_count_anew():
@@ -179,6 +201,7 @@ def test_rate_is_cut_in_every_group():
     for _ in range(2):
         net.history.new_epoch()
         net.history.record("train_loss", 20.0)
+        net.history.record("train_batch_count", 1)
         net.history.record("valid_loss", 20.0)
         keeper.on_epoch_end(net)
     first, second = (group["lr"] for group in net.optimizer_.param_groups)
@@ -200,6 +223,7 @@ def test_an_interrupt_while_weights_are_copied_leaves_no_mixture(at, monkeypatch
     for epoch in (1, 2, 3):
         net.history.new_epoch()
         net.history.record("train_loss", 1.0)
+        net.history.record("train_batch_count", 1)
         net.history.record("valid_loss", 9.0 - epoch)
         with torch.no_grad():
             for parameter in net.module_.parameters():
