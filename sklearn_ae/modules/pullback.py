@@ -125,6 +125,7 @@ PULLBACKS: dict[Callable, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull
     nn.Sequential.forward: _sequential,
     Corrected.forward: _corrected,
     Between.forward: _between,
+    nn.Identity.forward: lambda module, x: (x, lambda gradient: gradient),
     nn.GELU.forward: _gelu,
 }
 

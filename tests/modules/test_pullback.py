@@ -40,6 +40,7 @@ KNOWN = {
     **{kind.__name__: kind for kind in KNOWN_ACTIVATIONS},
     "ELU of another size": lambda: nn.ELU(0.3),
     "GELU by tanh": lambda: nn.GELU("tanh"),
+    "Identity": nn.Identity,
     "Linear": lambda: nn.Linear(3, 4),
     "StartedLinear": lambda: StartedLinear(draw(4, 3), draw(4), 0.1),
     "Transposed": lambda: transposed(dense(4, [5], 3, nn.Tanh, generator())),
@@ -66,7 +67,7 @@ def test_is_that_of_torch(make):
 
 def test_every_kind_is_tried():
     tried = {*KNOWN_ACTIVATIONS, nn.Linear, StartedLinear, Transposed, nn.Sequential}
-    tried |= {Corrected, Between}
+    tried |= {nn.Identity, Corrected, Between}
     assert {*DERIVATIVES, *PULLBACKS} == {kind.forward for kind in tried}
 
 
