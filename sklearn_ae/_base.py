@@ -303,7 +303,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         self._unpack(state)
 
     def _unpack(self, state: dict, *, trusted: bool = False) -> None:
-        """Rebuild what `_pack` took apart; what is trusted is not tried out."""
+        """Rebuild what `_pack` took apart; what is trusted is not tried out, `_use` comes after."""
         saved = unpack(type(self), state, Scaling, nearest_device, trusted=trusted)
         super().__setstate__(unpack_parameters(saved.attributes))
         if saved.net is not None:
@@ -312,4 +312,5 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             self.net_ = restored_net(
                 module, saved.loss, saved.device, self.n_features_in_, saved.net
             )
-            self._wrap()
+            if not trusted:
+                self._wrap()
