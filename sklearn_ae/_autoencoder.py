@@ -98,10 +98,11 @@ class AutoencoderTransformer(BaseAutoencoder):
     validation_fraction : float, default=0.1
         Share of the rows that are held out, 20,000 of them at most.
     n_iter_no_change : int, default=25
-        Epochs without progress after which training stops. Of many rows, an epoch of more than 250
-        batches counts as several, yet three at least are waited for.
+        Epochs without progress after which training stops. An epoch of more than 250 batches counts
+        as several, but as no more than a third of these.
     tol : float, default=1e-4
-        Progress is a lower loss by more than `tol` times the best one, in so many epochs.
+        Progress is a loss below the best one by more than `tol` times that. An epoch that counts as
+        several has to make that for each of them.
     transform_max_iter : int, default=5
         Steps of gradient descent by which `transform` improves each code that the encoder gives:
         a step is taken where the decoder then rebuilds the row with less squared error, whatever

@@ -12,7 +12,6 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
-from torch import nn
 
 from sklearn_ae._callbacks import copy_callbacks
 from sklearn_ae._device import nearest_device, own_settings
@@ -31,7 +30,6 @@ from sklearn_ae._persistence import modules_given, pack, pack_parameters, unpack
 from sklearn_ae._rows import Scaling
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
-from sklearn_ae.modules import Autoencoder
 
 DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
 
@@ -233,23 +231,18 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
     def _wrap(self) -> None:
         """Set the device, and the module for rows and codes in the units of the user."""
         self.device_ = str(self.net_.device)
-        self.module_, self._coder = self._in_user_units(torch.float64)
-        self._single = None
-        self._n_features_out = self.n_components_
-        if self._code_layer is not None:
-            device = torch.device(self.device_)
-            self._n_features_out = count_outputs(self._coder, len(self._scaling.shift), device)
-
-    def _in_user_units(self, dtype: torch.dtype) -> tuple[Autoencoder, nn.Module]:
         with own_settings(torch.device(self.device_)):
-            return in_user_units(
+            self.module_, self._coder = in_user_units(
                 self.net_.module_,
                 self._scaling,
                 0 if self.is_pca_ else self._n_steps,
                 self._code_layer,
                 self._whitening_of_size(self.n_components_),
-                dtype,
             )
+        self._n_features_out = self.n_components_
+        if self._code_layer is not None:
+            device = torch.device(self.device_)
+            self._n_features_out = count_outputs(self._coder, len(self._scaling.shift), device)
 
     def __sklearn_clone__(self) -> "BaseAutoencoder":
         """Return an unfitted copy; a callback that cannot be copied is shared, as in a fit.
@@ -285,7 +278,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         """Turn what was fitted into text and arrays."""
         state = state.copy()
         net = state.pop("net_")
-        del state["module_"], state["_coder"], state["_single"]
+        del state["module_"], state["_coder"]
         rest = {name: getattr(net, name) for name in ("batch_size", "max_epochs")}
         rest["history"] = list(net.history)
         parts = {"nested": state.pop("_nested"), "pca": state.pop("_pca")}

@@ -1,10 +1,8 @@
 """What a fitted estimator does with rows and codes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -18,7 +16,6 @@ from sklearn_ae._inference import (
 )
 from sklearn_ae._rows import Scaling
 from sklearn_ae._sizes import SizesMixin
-from sklearn_ae.modules import Autoencoder
 
 FLOATS = [np.float64, np.float32]
 
@@ -41,9 +38,6 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
     n_components_: int
     device_: str
     _coder: nn.Module
-    # The same in float32, once it was asked for.
-    _single: tuple[Autoencoder, nn.Module] | None
-    _in_user_units: Callable[[torch.dtype], tuple[Autoencoder, nn.Module]]
     _code_layer: int | None
     _n_features_out: int
     _scaling: Scaling
@@ -181,24 +175,16 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
 
     def _transform(self, X: Any) -> np.ndarray:
-        return self._apply(self._parts(X)[1], X, self._n_features_out)
+        return self._apply(self._coder, X, self._n_features_out)
 
     def _decode(self, Z: np.ndarray) -> np.ndarray:
-        return self._apply(self._parts(Z)[0].decoder, Z, self.n_features_in_)
+        return self._apply(self.module_.decoder, Z, self.n_features_in_)
 
     def _reconstruct(self, X: Any) -> np.ndarray:
-        return self._apply(self._parts(X)[0], X, self.n_features_in_)
+        return self._apply(self.module_, X, self.n_features_in_)
 
     def _squared_errors(self, X: Any, unit: float) -> np.ndarray:
-        return squared_errors(self._parts(X)[0], X, unit, self.device_)
-
-    def _parts(self, X: Any) -> tuple[Autoencoder, nn.Module]:
-        """Return the module, and what gives the codes, in the precision of the rows."""
-        if X.dtype == np.float64:
-            return self.module_, self._coder
-        if self._single is None:
-            self._single = self._in_user_units(torch.float32)
-        return self._single
+        return squared_errors(self.module_, X, unit, self.device_)
 
     def _apply(self, module: nn.Module, X: Any, n_outputs: int) -> np.ndarray:
         return apply(module, X, n_outputs, self.device_)

@@ -2,11 +2,13 @@
 
 import copy
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import nn
 
+from sklearn_ae._device import own_settings
 from sklearn_ae._rows import Scaling, dense, row_blocks
 from sklearn_ae.modules import Autoencoder, Rescaled, settled
 from sklearn_ae.modules.hidden import hidden_layers
@@ -14,6 +16,10 @@ from sklearn_ae.modules.refined import refined
 
 # Of the spread of a number: how far a derivative looks to both sides.
 STEP = 1e-4
+# Rows that lie so many scales away are computed in float64: their squares would leave float32.
+FAR = 1e12
+# Copies in float32 of what float32 rows were given to.
+_singles: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
 
 
 def in_user_units(
@@ -22,9 +28,8 @@ def in_user_units(
     n_steps: int,
     code_layer: int | None,
     whitening: tuple[np.ndarray, np.ndarray] | None,
-    dtype: torch.dtype,
 ) -> tuple[Autoencoder, nn.Module]:
-    """Copy a network for rows and codes in the units of the user.
+    """Copy a network for rows and codes in the units of the user, in float64.
 
     Parameters
     ----------
@@ -38,8 +43,6 @@ def in_user_units(
         Hidden layer whose activations are the codes.
     whitening : tuple of two ndarrays of shape (n_components,) or None
         Mean and deviation of the codes, to be taken out of them.
-    dtype : torch.dtype
-        What the network computes in.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def in_user_units(
         What gives the codes: the encoder, or the layer.
     """
     device = next(network.parameters()).device
-    network = copy.deepcopy(network).to(dtype)
+    network = copy.deepcopy(network).double()
     settled(network)
     network, scale = refined(network, n_steps), scaling.scale
     shift = torch.tensor(scaling.shift, dtype=torch.float64, device=device)
@@ -59,13 +62,13 @@ def in_user_units(
         mean, deviation = (torch.tensor(w, dtype=shift.dtype, device=device) for w in whitening)
         code_shift, code_scale = -mean / deviation, scale / deviation
     module = Autoencoder(
-        Rescaled(network.encoder, shift, scale, code_shift, code_scale, dtype),
-        Rescaled(network.decoder, code_shift, code_scale, shift, scale, dtype),
+        Rescaled(network.encoder, shift, scale, code_shift, code_scale),
+        Rescaled(network.decoder, code_shift, code_scale, shift, scale),
     ).eval()
     if code_layer is None:
         return module, module.encoder
     layer = hidden_layers(network)[code_layer]
-    return module, Rescaled(layer, shift, scale, origin, 1.0, dtype).eval()
+    return module, Rescaled(layer, shift, scale, origin, 1.0).eval()
 
 
 def count_outputs(module: nn.Module, n_inputs: int, device: torch.device) -> int:
@@ -127,12 +130,27 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
         In the dtype of `X`.
     """
     result = np.empty((X.shape[0], n_outputs), dtype=X.dtype)
-    with torch.inference_mode():
+    single, limit = _in_single(module) if X.dtype == np.float32 else (module, np.inf)
+    with own_settings(torch.device(device)), torch.inference_mode():
         for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
             # torch takes no read-only arrays.
             rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
-            result[start:stop] = module(torch.from_numpy(rows).to(device)).cpu().numpy()
+            near = limit == np.inf or max(rows.max(), -rows.min()) < limit
+            chosen = single if near else module
+            result[start:stop] = chosen(torch.from_numpy(rows).to(device)).cpu().numpy()
     return result
+
+
+def _in_single(module: nn.Module) -> tuple[nn.Module, float]:
+    """Return a copy of a module that computes in float32, and how far out rows may lie for it."""
+    if module not in _singles:
+        single = copy.deepcopy(module)
+        for part in single.modules():
+            if isinstance(part, Rescaled):
+                part.module.float()
+        _singles[module] = single
+    entry: Any = module.encoder if isinstance(module, Autoencoder) else module
+    return _singles[module], FAR * float(entry.scale_in.min()) + float(entry.shift_in.abs().max())
 
 
 def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> np.ndarray:

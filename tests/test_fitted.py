@@ -129,7 +129,7 @@ def test_the_precision_is_that_of_the_rows(make_estimator, params, far):
     single = model.transform(rows)
     assert (single.dtype, double.dtype) == (np.float32, np.float64)
     np.testing.assert_allclose(single, double, rtol=0, atol=1e-3 * double.std())
-    # What they are computed from is a bit more than a float32 holds of rows that are far away.
+    # And yet they are something else: otherwise float32 would not be faster.
     assert np.abs(single - double).max() > 0
     alone = np.vstack([model.transform(row[None]) for row in rows[:20]])
     np.testing.assert_allclose(single[:20], alone, rtol=0, atol=1e-3 * double.std())
@@ -137,6 +137,36 @@ def test_the_precision_is_that_of_the_rows(make_estimator, params, far):
     np.testing.assert_allclose(double[:20], alone, rtol=0, atol=1e-9 * double.std())
     errors, errors_64 = -model.score_samples(rows), -model.score_samples(rows.astype(np.float64))
     assert errors.sum() < 1.001 * errors_64.sum() + len(rows) * (far * 1e-6) ** 2
+
+
+@pytest.mark.parametrize("unit", [1e-10, 1.0, 1e10])
+def test_float32_rows_that_lie_far_out(make_estimator, unit):
+    """Their squares would leave float32."""
+    model = make(make_estimator, early_stopping=False).fit(unit * X)
+    for far in (1e12, 1e20, 1e25):
+        rows = (unit * X[:4]).astype(np.float32)
+        rows[0, 2] = far * unit
+        double = rows.astype(np.float64)
+        codes, expected = model.transform(rows), model.transform(double)
+        np.testing.assert_allclose(codes[0], expected[0], rtol=1e-5)
+        errors, expected = model.score_samples(rows), model.score_samples(double)
+        np.testing.assert_allclose(errors[0], expected[0], rtol=1e-5)
+        assert np.isfinite(model.score(rows))
+
+
+def test_float32_rows_are_centred_in_float64():
+    rows = X * 1e-3
+    model = make(n_components=2, early_stopping=False, transform_max_iter=0).fit(rows + 1)
+    near = (rows + 1).astype(np.float32)
+    expected = model.transform(near.astype(np.float64))
+    np.testing.assert_allclose(model.transform(near), expected, rtol=0, atol=1e-6 * expected.std())
+
+
+def test_transforming_float32_rows_leaves_the_estimator_as_it_was():
+    model = make().fit(X)
+    before = model.__dict__.copy()
+    model.transform(X.astype(np.float32))
+    assert model.__dict__ == before
 
 
 def test_float32_rows_after_another_size():

@@ -320,7 +320,7 @@ def _choose(fit, task, errors, trained):
         counts = n, len(rows.train.rows), len(rows.held_out)
         if not beats_pca(errors, pca_errors, trained[n - 1], *counts):
             sizes.fall_back(n)
-            if fit.best_iter == 0:
+            if fit.best_iter == 0 and not (task.previous or task.spec.pretraining):
                 # Layers that were drawn, for a code whose last numbers are noise.
                 return
     choose_prefixes(sizes, fit.nested, task.linear, rows, criterion, trained, n_steps)

@@ -37,8 +37,9 @@ NEGLIGIBLE = 1e-20
 PENALTIES = 10.0 ** np.arange(-5, 1)
 # Rows whose means are near enough those of all.
 ROWS_FOR_MEANS = 256
-# So many rows are enough to solve on: of wide rows as many as have so many cells.
-MOST_ROWS, MOST_CELLS = 50_000, 2**24
+# So many rows are enough to solve on: of wide rows as many as have so many cells, but not so few
+# that there are hardly more than features.
+MOST_ROWS, LEAST_ROWS, MOST_CELLS = 50_000, 2048, 2**24
 
 
 def solve(
@@ -75,7 +76,7 @@ def solve(
         errors = measure_errors(refined(network, n_steps), rows.choosing, criterion)
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return errors
-    train = rows.others.sample(min(MOST_ROWS, max(MOST_CELLS // rows.others.n_columns, 1)))
+    train = rows.others.sample(min(max(MOST_CELLS // rows.others.n_columns, LEAST_ROWS), MOST_ROWS))
     solved: Any = copy.deepcopy(network)
     encode = refined(solved, n_steps).encoder
     if generator is not None:

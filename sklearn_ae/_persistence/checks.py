@@ -14,7 +14,7 @@ from sklearn_ae.modules import Autoencoder, Nested
 from sklearn_ae.modules.hidden import hidden_layers
 
 # What `fit` sets, and reading makes anew.
-MADE = ("net_", "module_", "_coder", "_single")
+MADE = ("net_", "module_", "_coder")
 # In a network, a row becomes at most so many times the numbers that the file holds, and passes at
 # most so many modules.
 MOST_GROWTH, MOST_CALLS = 2**10, 10_000

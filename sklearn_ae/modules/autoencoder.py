@@ -51,8 +51,8 @@ class Rescaled(nn.Module):
 
     ``forward(x) = module((x - shift_in) / scale_in) * scale_out + shift_out``
 
-    It shifts and scales in float64, because columns may lie far from zero; the result has the dtype
-    of ``x``.
+    It shifts and scales in the dtype of the shifts, float64, because columns may lie far from zero;
+    the module is given what its parameters are, and the result has the dtype of ``x``.
 
     Parameters
     ----------
@@ -62,8 +62,6 @@ class Rescaled(nn.Module):
         Where the columns lie.
     scale_in, scale_out : float or Tensor, as the shifts
         How wide they spread.
-    dtype : torch.dtype, default=torch.float64
-        What the module computes in.
     """
 
     shift_in: torch.Tensor
@@ -78,21 +76,20 @@ class Rescaled(nn.Module):
         scale_in: float | torch.Tensor,
         shift_out: torch.Tensor,
         scale_out: float | torch.Tensor,
-        dtype: torch.dtype = torch.float64,
     ):
         super().__init__()
         self.module = module
         self.register_buffer("shift_in", shift_in)
         self.register_buffer("shift_out", shift_out)
-        device = shift_in.device
-        self.register_buffer(
-            "scale_in", torch.as_tensor(scale_in, dtype=shift_in.dtype, device=device)
-        )
-        # Says what the module computes in, also after both were cast to something else.
-        self.register_buffer("scale_out", torch.as_tensor(scale_out, dtype=dtype, device=device))
+        for name, scale, shift in (
+            ("scale_in", scale_in, shift_in),
+            ("scale_out", scale_out, shift_out),
+        ):
+            scale = torch.as_tensor(scale, dtype=shift.dtype, device=shift.device)
+            self.register_buffer(name, scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
         inputs = (x.to(self.shift_in.dtype) - self.shift_in) / self.scale_in
-        outputs = self.module(inputs.to(self.scale_out.dtype))
+        outputs = self.module(inputs.to(next(self.module.parameters(), inputs).dtype))
         return (outputs * self.scale_out + self.shift_out).to(x.dtype)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_ae.modules.corrected import Corrected
+from sklearn_ae.modules.corrected import Corrected, Gate
 from sklearn_ae.modules.nested import Between
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
@@ -47,10 +47,17 @@ def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     """
     # Not by its class: a subclass may compute something else, and a tracer has classes of its own.
     forward = type(module).forward
+    if _is_changed(module):
+        return _any(module, x)
     if forward in DERIVATIVES:
         output, derivative = DERIVATIVES[forward](module, x)
         return output, lambda gradient: gradient * derivative
     return PULLBACKS.get(forward, _any)(module, x)
+
+
+def _is_changed(module: Any) -> bool:
+    """Tell whether a module computes something else than its class says."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
 def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
@@ -95,6 +102,11 @@ def _corrected(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     return torch.addcmul(linear, weight, correction), back
 
 
+def _gate(module: Gate, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    output, pull = vjp(module.module, x)
+    return module.gain * output, lambda gradient: pull(gradient * module.gain)
+
+
 def _between(module: Between, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     n = x.shape[-1] - module.rest.in_features
     smaller, pull_smaller = vjp(module.smaller, x[..., :n])
@@ -124,6 +136,7 @@ PULLBACKS: dict[Callable, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull
     Transposed.forward: _transposed,
     nn.Sequential.forward: _sequential,
     Corrected.forward: _corrected,
+    Gate.forward: _gate,
     Between.forward: _between,
     nn.Identity.forward: lambda module, x: (x, lambda gradient: gradient),
     nn.GELU.forward: _gelu,

@@ -193,3 +193,19 @@ def test_prefixes_of_a_training_without_progress_are_no_better_than_the_whole(mo
     assert [model.truncated(n).is_pca_ for n in (1, 2, 3)] == 3 * [model.best_iter_ == 0]
     if model.best_iter_ == 0:
         assert model.best_loss_ == model.pca_loss_
+
+
+def test_prefixes_that_were_trained_before_stay(monkeypatch):
+    """An epoch that was no better than the weights that were gone on from is no reason."""
+    t = np.random.default_rng(0).uniform(-1, 1, size=(200, 2))
+    X = np.hstack([np.cos(3 * t), np.sin(3 * t), t**3, t**2])
+    model = AutoencoderTransformer(
+        4, hidden_layer_sizes=(16,), max_iter=20, random_state=0, device="cpu", warm_start=True
+    ).fit(X)
+    assert not model.is_pca_
+    monkeypatch.setattr(_fitting, "beats_pca", lambda *args: False)
+    monkeypatch.setattr(ordered, "beats_pca", lambda *args: True)
+    model.set_params(learning_rate_init=1e-12, max_iter=2).fit(X)
+    assert model.best_iter_ == 0
+    assert model.is_pca_
+    assert not any(model.truncated(n).is_pca_ for n in (1, 2, 3))

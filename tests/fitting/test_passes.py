@@ -117,6 +117,10 @@ def test_of_many_rows_some_are_enough_to_solve_on(monkeypatch):
     assert found[0] == (500, 100)
     assert set(found[1:]) == {(500, 60)}
     found.clear()
-    monkeypatch.setattr(closed_form, "MOST_CELLS", 40)
-    make(n_components=2, hidden_layer_sizes=(8,)).fit(parabola(1_000))
-    assert found[0] == (10, 100)
+    # Of wide rows fewer, but not so few.
+    monkeypatch.setattr(closed_form, "LEAST_ROWS", 50)
+    for cells, n_rows in ((4 * 400, 400), (4 * 10, 50)):
+        monkeypatch.setattr(closed_form, "MOST_CELLS", cells)
+        found.clear()
+        make(n_components=2, hidden_layer_sizes=(8,)).fit(parabola(1_000))
+        assert found[0] == (n_rows, 100)

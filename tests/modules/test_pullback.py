@@ -2,7 +2,15 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae.modules import Corrected, Fade, StartedLinear, Transposed, dense, transposed
+from sklearn_ae.modules import (
+    Corrected,
+    Fade,
+    Gate,
+    StartedLinear,
+    Transposed,
+    dense,
+    transposed,
+)
 from sklearn_ae.modules.nested import Between
 from sklearn_ae.modules.pullback import DERIVATIVES, PULLBACKS, vjp
 
@@ -36,6 +44,25 @@ def between():
     return Between(smaller, corrected(3), rest, 0.3)
 
 
+def gate():
+    module = Gate(dense(3, [4], 5, nn.Tanh, generator()), 5)
+    module.gain.data = torch.arange(5.0)
+    return module
+
+
+def hooked(module, before=False):
+    if before:
+        module.register_forward_pre_hook(lambda module, inputs: (torch.sin(inputs[0]),))
+    else:
+        module.register_forward_hook(lambda module, inputs, output: torch.sin(output))
+    return module
+
+
+def of_its_own(module):
+    module.forward = torch.sin
+    return module
+
+
 KNOWN = {
     **{kind.__name__: kind for kind in KNOWN_ACTIVATIONS},
     "ELU of another size": lambda: nn.ELU(0.3),
@@ -48,6 +75,11 @@ KNOWN = {
     "empty": nn.Sequential,
     "Corrected": corrected,
     "Between": between,
+    "Gate": lambda: gate(),
+    "hooked": lambda: hooked(nn.Tanh()),
+    "hooked linear": lambda: hooked(nn.Linear(3, 4)),
+    "hooked before": lambda: hooked(nn.Tanh(), before=True),
+    "of its own": lambda: of_its_own(nn.Tanh()),
     "unknown": lambda: nn.LayerNorm(3),
     "unknown inside": lambda: nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Tanh()),
 }
@@ -67,7 +99,7 @@ def test_is_that_of_torch(make):
 
 def test_every_kind_is_tried():
     tried = {*KNOWN_ACTIVATIONS, nn.Linear, StartedLinear, Transposed, nn.Sequential}
-    tried |= {nn.Identity, Corrected, Between}
+    tried |= {nn.Identity, Corrected, Gate, Between}
     assert {*DERIVATIVES, *PULLBACKS} == {kind.forward for kind in tried}
 
 

@@ -12,9 +12,9 @@ from sklearn_ae._rows import Rows
 # A plateau of a third of the patience cuts the learning rate to this share.
 RATE_CUT = 0.5
 # Epochs of more steps count as several: of a million rows, one is as long as the whole training of
-# a few thousand. Yet the rate can always be cut so many times before the end.
+# a few thousand. Yet one is at most this part of the patience, so that a lower rate is tried.
 STEPS_AN_EPOCH = 250
-LEAST_CUTS = 3
+PATIENCE_PART = 3
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,19 @@ class KeepBest(Callback):
             # In one step: an interrupt while weights are copied leaves those that were kept.
             self.kept = Kept(loss, self._epoch, self._copied(net))
             self._spare = before
-        n_epochs = max(losses["train_batch_count"] / STEPS_AN_EPOCH, 1)
-        if best == math.inf or best - loss > n_epochs * self.tol * abs(best):
+        n_epochs = losses["train_batch_count"] / STEPS_AN_EPOCH
+        n_epochs = max(min(n_epochs, self.n_iter_no_change), 1)
+        progress = 1 - max(1 - self.tol, 0.0) ** n_epochs
+        if best == math.inf or best - loss > progress * abs(best):
             self._idle = self._uncut = 0.0
             return
-        n_epochs = max(min(n_epochs, self.n_iter_no_change / LEAST_CUTS), 1)
+        n_epochs = max(min(n_epochs, self.n_iter_no_change / PATIENCE_PART), 1)
         self._idle += n_epochs
         self._uncut += n_epochs
         if self._idle >= self.n_iter_no_change:
             self.finished = True
             return
-        if self.cut_rate and self._uncut >= max(self.n_iter_no_change // LEAST_CUTS, 1):
+        if self.cut_rate and self._uncut >= max(self.n_iter_no_change // PATIENCE_PART, 1):
             self._uncut = 0.0
             for group in net.optimizer_.param_groups:
                 group["lr"] *= RATE_CUT

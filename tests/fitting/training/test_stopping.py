@@ -69,14 +69,24 @@ def test_stops_after_exactly_n_iter_no_change_epochs(patience, good):
 
 @pytest.mark.parametrize(
     "patience, n_steps, n_epochs",
-    [(24, 250, 24), (24, 500, 12), (24, 10**5, 3), (6, 500, 3), (2, 10**5, 2), (1, 10**5, 1)],
-)
+    [
+        (24, 250, 24), (24, 500, 12), (24, 10**5, 3), (6, 500, 3), (2, 10**5, 2), (1, 10**5, 1),
+        (25, 250, 25), (25, 500, 13), (25, 10**5, 3), (25, 300, 21), (10, 600, 5),
+    ],
+)  # fmt: skip
 def test_long_epochs_count_as_several(patience, n_steps, n_epochs):
-    """Yet there are three of them, or all of a short patience: one for each cut of the rate."""
+    """Yet there are three of them, or all of a short patience: a lower rate is tried before."""
     net, keeper, rates = train([20.0] * 50, n_iter_no_change=patience, n_steps=n_steps)
     assert len(net.history) == n_epochs
     assert keeper.finished
-    assert rates[-1] == (0.25 if patience > 2 else 0.5 ** (patience - 1))
+    assert rates[-1] in ((0.25, 0.125) if patience > 2 else (0.5 ** (patience - 1),))
+
+
+def test_no_epoch_is_asked_for_more_than_there_is():
+    losses = [9 * 0.01**i for i in range(6)]
+    net, _, rates = train(losses, start=1e3, tol=0.05, n_iter_no_change=25, n_steps=10**6)
+    assert len(net.history) == len(losses)
+    assert set(rates) == {1.0}
 
 
 def test_long_epochs_have_to_make_more_progress():
