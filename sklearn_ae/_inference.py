@@ -130,14 +130,14 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
         In the dtype of `X`.
     """
     result = np.empty((X.shape[0], n_outputs), dtype=X.dtype)
-    single, limit = _in_single(module) if X.dtype == np.float32 else (module, np.inf)
+    near, limit = _in_single(module) if X.dtype == np.float32 else (module, np.inf)
     with own_settings(torch.device(device)), torch.inference_mode():
         for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
             # torch takes no read-only arrays.
             rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
-            near = limit == np.inf or max(rows.max(), -rows.min()) < limit
-            chosen = single if near else module
-            result[start:stop] = chosen(torch.from_numpy(rows).to(device)).cpu().numpy()
+            is_far = limit < np.inf and max(rows.max(), -rows.min()) > limit
+            outputs = (module if is_far else near)(torch.from_numpy(rows).to(device))
+            result[start:stop] = outputs.cpu().numpy()
     return result
 
 
