@@ -87,7 +87,11 @@ KNOWN = {
 
 @pytest.mark.parametrize("make", KNOWN.values(), ids=KNOWN)
 def test_is_that_of_torch(make):
-    module, x = make().double(), draw(40, 3)
+    # Where activations have a corner and corrections a bound, too.
+    module, x = (
+        make().double(),
+        torch.cat([draw(40, 3), torch.tensor([[0.0], [1], [-1]]) + torch.zeros(3)]),
+    )
     expected, pull_expected = torch.func.vjp(module, x)
     gradient = torch.randn_like(expected)
     with torch.inference_mode():
