@@ -1,6 +1,7 @@
 """Memory and speed on many rows: a fit of few epochs, and `transform` beside the bare encoder.
 
     python benchmarks/large.py [--rows 1000000] [--columns 100] [--components 16] [--epochs 1]
+    python benchmarks/large.py --epochs 60 --fit-alone
 
 Memory is the growth of the process's peak resident set over what it held with X alone. Codes are
 taken as encoded, as the bare module gives them, and then refined, as `transform` does by default.
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=100)
     parser.add_argument("--components", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=1, help="0 for the start alone")
+    parser.add_argument("--fit-alone", action="store_true", help="leave out transform")
     args = parser.parse_args()
     print_versions()
     rng = np.random.default_rng(0)
@@ -61,9 +63,11 @@ def main() -> None:
     seconds, growth = time.perf_counter() - start, peak_megabytes() - before
     print(
         f"{args.rows:,} x {args.columns}, float32, {X.nbytes / 2**20:.0f} MB: fit, "
-        f"max_iter={args.epochs}, {seconds:.0f} s, {growth:.0f} MB above X; "
-        f"variance explained {model.score_:.3f}, by PCA {model.pca_score_:.3f}"
+        f"max_iter={args.epochs}, {seconds:.0f} s, {growth:.0f} MB above X; {model.n_iter_} epochs, "
+        f"loss {model.best_loss_:.4f}; variance explained {model.score_:.3f}, by PCA {model.pca_score_:.3f}"
     )
+    if args.fit_alone:
+        return
     refined = args.rows / best_of_three(lambda: model.transform(X))
     model.set_params(transform_max_iter=0, max_iter=0).fit(X)
     before = peak_megabytes()

@@ -106,7 +106,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     transform_max_iter : int, default=5
         Steps of gradient descent by which `transform` improves each code that the encoder gives:
         a step is taken where the decoder then rebuilds the row with less squared error, whatever
-        `loss` is. 0 leaves the codes alone.
+        `loss` is. 0 leaves the codes alone. What `fit` was told holds.
     memory : str, object with the joblib.Memory interface or None, default=None
         Where trainings are cached, by their rows and parameters; with `max_components` by all but
         `n_components`, so that a search over it trains once for each fold (of jobs that run at once
