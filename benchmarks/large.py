@@ -63,8 +63,9 @@ def main() -> None:
     seconds, growth = time.perf_counter() - start, peak_megabytes() - before
     print(
         f"{args.rows:,} x {args.columns}, float32, {X.nbytes / 2**20:.0f} MB: fit, "
-        f"max_iter={args.epochs}, {seconds:.0f} s, {growth:.0f} MB above X; {model.n_iter_} epochs, "
-        f"loss {model.best_loss_:.4f}; variance explained {model.score_:.3f}, by PCA {model.pca_score_:.3f}"
+        f"max_iter={args.epochs}, {seconds:.0f} s, {growth:.0f} MB above X; "
+        f"{model.n_iter_} epochs, loss {model.best_loss_:.4f}; "
+        f"variance explained {model.score_:.3f}, by PCA {model.pca_score_:.3f}"
     )
     if args.fit_alone:
         return
