@@ -52,7 +52,7 @@ class Rescaled(nn.Module):
     ``forward(x) = module((x - shift_in) / scale_in) * scale_out + shift_out``
 
     It shifts and scales in the dtype of the shifts, float64, because columns may lie far from zero;
-    the module is given what its parameters are, and the result has the dtype of ``x``.
+    the module is given what its weights are, and the result has the dtype of ``x``.
 
     Parameters
     ----------
@@ -91,5 +91,6 @@ class Rescaled(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
         inputs = (x.to(self.shift_in.dtype) - self.shift_in) / self.scale_in
-        outputs = self.module(inputs.to(next(self.module.parameters(), inputs).dtype))
+        dtypes = (p.dtype for p in self.module.parameters() if p.is_floating_point())
+        outputs = self.module(inputs.to(next(dtypes, inputs.dtype)))
         return (outputs * self.scale_out + self.shift_out).to(x.dtype)
