@@ -115,8 +115,9 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
 
     Parameters
     ----------
-    module : nn.Module
-        On the device.
+    module : Autoencoder or Rescaled
+        In the units of the user and in float64. float32 rows are given to a copy of it in float32,
+        but for blocks of rows that lie very far out.
     X : ndarray or CSR matrix of shape (n_rows, n_inputs)
         Rows.
     n_outputs : int
