@@ -136,7 +136,7 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
         for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
             # torch takes no read-only arrays.
             rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
-            is_far = limit < np.inf and max(rows.max(), -rows.min()) > limit
+            is_far = limit < np.inf and float(max(rows.max(), -rows.min())) > limit
             outputs = (module if is_far else near)(torch.from_numpy(rows).to(device))
             result[start:stop] = outputs.cpu().numpy()
     return result
