@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sklearn_ae._fitting.errors import Errors, measure_errors
-from sklearn_ae._fitting.rows import FitRows
+from sklearn_ae._fitting.rows import FitRows, enough_rows
 from sklearn_ae._rows import Rows, self_products
 from sklearn_ae.modules import Autoencoder, Corrected
 from sklearn_ae.modules.refined import refined
@@ -76,7 +76,7 @@ def solve(
         errors = measure_errors(refined(network, n_steps), rows.choosing, criterion)
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return errors
-    train = rows.others.sample(min(max(MOST_CELLS // rows.others.n_columns, LEAST_ROWS), MOST_ROWS))
+    train = enough_rows(rows.others, MOST_CELLS, LEAST_ROWS, MOST_ROWS)
     solved: Any = copy.deepcopy(network)
     encode = refined(solved, n_steps).encoder
     if generator is not None:

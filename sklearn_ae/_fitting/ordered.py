@@ -9,7 +9,7 @@ from torch import nn
 from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
-from sklearn_ae._fitting.rows import FitRows
+from sklearn_ae._fitting.rows import FitRows, enough_rows
 from sklearn_ae._fitting.sizes import left_by_pca, solved_sizes
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
@@ -21,7 +21,7 @@ SOME_ROWS = 2048
 # So many are enough to solve the last layer of a prefix: fewer of wide rows.
 MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
 # Codes of so few numbers change much with the layer: they are refined anew for the one that was
-# solved, and the layer is solved anew for these. Larger ones gain nothing by that.
+# solved, and the layer is solved anew for these. Larger ones gain little by that.
 FEW_NUMBERS = 3
 
 # Makes PCA of a size.
@@ -110,10 +110,8 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
         return
     nested.forget()
     solved = []
-    n_rows = min(max(CELLS_TO_SOLVE // rows.others.n_columns, LEAST_ROWS), MOST_ROWS)
-    rows = replace(
-        rows, others=rows.others.sample(n_rows), choosing=rows.choosing.sample(SOME_ROWS)
-    )
+    others = enough_rows(rows.others, CELLS_TO_SOLVE, LEAST_ROWS, MOST_ROWS)
+    rows = replace(rows, others=others, choosing=rows.choosing.sample(SOME_ROWS))
     # All from the layer of the whole: it knows what the others need.
     for n in solved_sizes(len(nested.ratios)):
         prefix = nested.prefix(n)

@@ -70,6 +70,11 @@ class FitRows:
     held_out: Rows | None
 
 
+def enough_rows(rows: Rows, most_cells: int, least: int, most: int) -> Rows:
+    """Return some of many rows: as many as have so many cells, within these numbers."""
+    return rows.sample(min(max(most_cells // rows.n_columns, least), most))
+
+
 def draw_rows(n_rows: int, validation_fraction: float | None, seed: int) -> np.ndarray:
     """Draw the rows that choose, in a random order: any share of them is like all.
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sklearn_ae.modules.autoencoder import Isolated
 from sklearn_ae.modules.corrected import Corrected, Gate
 from sklearn_ae.modules.nested import Between
 from sklearn_ae.modules.started import StartedLinear
@@ -45,10 +46,10 @@ def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     >>> bool((pull(torch.tensor([[1.0, 0.0]])) == layer.weight[0]).all())
     True
     """
-    # Not by its class: a subclass may compute something else, and a tracer has classes of its own.
-    forward = type(module).forward
     if _is_changed(module):
         return _any(module, x)
+    # Not by its class: a subclass may compute something else, and a tracer has classes of its own.
+    forward = type(module).forward
     if forward in DERIVATIVES:
         output, derivative = DERIVATIVES[forward](module, x)
         return output, lambda gradient: gradient * derivative
@@ -61,8 +62,7 @@ def _is_changed(module: Any) -> bool:
 
 
 def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    # A copy: it may compute in place.
-    output, pull, *_ = torch.func.vjp(lambda x: module(x.clone()), x)
+    output, pull, *_ = torch.func.vjp(Isolated(module), x)
     return output, lambda gradient: pull(gradient)[0]
 
 
