@@ -126,9 +126,12 @@ class TestProgressBar:
     """What the terminal shows."""
 
     @pytest.fixture(autouse=True)
-    def wide_terminal(self, monkeypatch):
-        pytest.importorskip("rich")
-        monkeypatch.setenv("COLUMNS", "200")
+    def wide_terminal(self):
+        # rich has one console, which may have been made, and measured, before.
+        rich = pytest.importorskip("rich")
+        rich.reconfigure(width=200)
+        yield
+        rich.reconfigure()
 
     def test_alone(self, capsys):
         make().set_callbacks(callback.ProgressBar()).fit(X)
