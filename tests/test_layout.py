@@ -31,7 +31,14 @@ LAYERS = {
     "pretraining": ["pretraining"],
     "rows": ["_rows"],
     "settings": ["_callbacks", "_device", "_memory", "_sklearn", "_specs", "_tasks", "_warnings"],
-    "torch only": ["modules", "corruption", "losses", "_persistence", "_version"],
+    "torch only": [
+        "modules",
+        "corruption",
+        "losses",
+        "_optimizers",
+        "_persistence",
+        "_version",
+    ],
 }
 # The stages of a fit, in order: each knows nothing of those after it.
 STAGES = [

@@ -21,6 +21,7 @@ from sklearn_ae.modules import (
     Transposed,
 )
 from sklearn_ae.modules.hidden import WEIGHTED, hidden_layers
+from sklearn_ae.modules.weights import linear_of
 
 
 def build_network(
@@ -75,11 +76,7 @@ def build_pca(
 
 def _linear(weight, bias, dtype):
     """Make a linear layer of given weights."""
-    layer = nn.utils.skip_init(nn.Linear, *weight.shape[::-1], device="cpu", dtype=dtype)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
-        layer.bias.copy_(torch.from_numpy(bias))
-    return layer
+    return linear_of(*(torch.tensor(np.ascontiguousarray(a), dtype=dtype) for a in (weight, bias)))
 
 
 def _probabilities(spec, scaling):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from sklearn_ae.modules.weights import drawn, zero_
+from sklearn_ae.modules.weights import drawn, undrawn, zero_
 
 # An image is cut into about so many patches in height and in width.
 PATCHES = 7
@@ -213,15 +213,13 @@ def _block(width, activation, generator):
     """Make one block: attention, then a feed-forward layer, each after a normalization."""
     most = min(max(width // HEAD_WIDTH, 1), MOST_HEADS)
     heads = max(n for n in range(1, most + 1) if width % n == 0)
-    block = nn.utils.skip_init(
+    block = undrawn(
         nn.TransformerEncoderLayer,
         *(width, heads, WIDENING * width),
         dropout=0.0,
         activation=nn.Identity(),
         batch_first=True,
         norm_first=True,
-        device="cpu",
-        dtype=torch.float32,
     )
     with torch.no_grad():
         for name, parameter in block.named_parameters():

@@ -11,6 +11,7 @@ from torch import nn
 from sklearn_ae.modules.autoencoder import Autoencoder
 from sklearn_ae.modules.corrected import Corrected, Fade
 from sklearn_ae.modules.probability import ClippedProbabilities
+from sklearn_ae.modules.weights import linear_of
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -224,7 +225,4 @@ def _columns(layer: Any, n: int) -> nn.Linear:
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
     """Return a linear layer with copies of weight and bias."""
-    n_outputs, n_inputs = weight.shape
-    layer = nn.Linear(n_inputs, n_outputs, device="meta")  # has no values to draw
-    layer.weight, layer.bias = (nn.Parameter(part.detach().clone()) for part in (weight, bias))
-    return layer
+    return linear_of(weight.detach().clone(), bias.detach().clone())

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sklearn_ae.modules.weights import linear_of
+
 
 class StartedLinear(nn.Module):
     """A linear map: where it starts, plus a learned change in units of its own.
@@ -87,11 +89,7 @@ def settled(module: nn.Module) -> nn.Module:
     """
     if isinstance(module, StartedLinear):
         weight, bias = module.weight.detach(), module.bias.detach()
-        layer = nn.utils.skip_init(
-            nn.Linear, *weight.shape[::-1], device=weight.device, dtype=weight.dtype
-        )
-        layer.weight, layer.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias)
-        return layer
+        return linear_of(weight.contiguous(), bias)
     for name, part in module.named_children():
         setattr(module, name, settled(part))
     return module

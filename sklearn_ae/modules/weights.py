@@ -25,11 +25,39 @@ def drawn(
     generator : torch.Generator
         Source of the weights, on the CPU.
     """
-    layer: Any = nn.utils.skip_init(kind, *args, device="cpu", dtype=torch.float32, **kwargs)
+    layer: Any = undrawn(kind, *args, **kwargs)
     bound = 1 / math.sqrt(fan_in)
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)
         layer.bias.uniform_(-bound, bound, generator=generator)
+    return layer
+
+
+def undrawn(kind: type[nn.Module], *args: Any, **kwargs: Any) -> Any:
+    """Make a module whose weights have no values yet, on the CPU.
+
+    As `torch.nn.utils.skip_init` does, without the third of a second that it takes to load sympy.
+
+    Parameters
+    ----------
+    kind : type
+        Of the module.
+    *args, **kwargs
+        For its constructor.
+    """
+    module = kind(*args, device="meta", **kwargs)
+    for part in module.modules():
+        for name, weight in list(part.named_parameters(recurse=False)):
+            empty = torch.empty(weight.shape, device="cpu", dtype=torch.float32)
+            setattr(part, name, nn.Parameter(empty))
+    return module
+
+
+def linear_of(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
+    """Make a linear layer of weight and bias, which are not copied."""
+    n_outputs, n_inputs = weight.shape
+    layer = nn.Linear(n_inputs, n_outputs, device="meta")
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
     return layer
 
 

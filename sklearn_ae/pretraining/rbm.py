@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from sklearn_ae._optimizers import SGD
 from sklearn_ae._rows import Batches, Rows
 from sklearn_ae._sklearn import Interval
 from sklearn_ae.modules import Probabilities
@@ -131,7 +132,7 @@ class RBMPretraining(Pretraining):
     ) -> None:
         """Train a machine on what those below make of the rows."""
         gaussian = machine.gaussian_visible or machine.gaussian_hidden
-        optimizer = torch.optim.SGD(
+        optimizer = SGD(
             [
                 {"params": [machine.weight], "weight_decay": self.weight_decay},
                 {"params": [machine.hidden_bias, machine.visible_bias], "weight_decay": 0.0},

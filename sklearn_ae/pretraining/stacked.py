@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from sklearn_ae._optimizers import Adam
 from sklearn_ae._rows import Batches, Rows
 from sklearn_ae._sklearn import Interval
 from sklearn_ae.corruption import Masking
@@ -138,7 +139,7 @@ class StackedDenoisingPretraining(Pretraining):
         """Train a network to rebuild what the layers below make of the rows."""
         level = torch.tensor(self.corruption_level, dtype=torch.float32, device=rows.device)
         mask = Masking(level, torch.zeros_like(level))
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+        optimizer = Adam(network.parameters(), lr=self.learning_rate)
         for _ in range(self.max_iter):
             for batch, _ in Batches(rows, min(self.batch_size, len(rows)), order):
                 with torch.no_grad():

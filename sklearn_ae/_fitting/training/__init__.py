@@ -21,6 +21,7 @@ from sklearn_ae._fitting.training.loss import check_loss
 from sklearn_ae._fitting.training.net import ReconstructionNet, make_net
 from sklearn_ae._fitting.training.prefixes import Prefixes
 from sklearn_ae._fitting.training.stopping import KeepBest
+from sklearn_ae._optimizers import SGD, Adam, AdamW
 from sklearn_ae._rows import Rows
 from sklearn_ae._specs import TrainingSpec
 from sklearn_ae._warnings import warn
@@ -33,9 +34,9 @@ LEAST_BATCHES = 16
 # Without validation rows: weights with more than so many times the loss of the start are spoiled.
 SPOILED = 2.0
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "adam": Adam,
+    "adamw": AdamW,
+    "sgd": functools.partial(SGD, momentum=0.9, nesterov=True),
 }
 
 
