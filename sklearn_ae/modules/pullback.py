@@ -46,7 +46,7 @@ def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     >>> bool((pull(torch.tensor([[1.0, 0.0]])) == layer.weight[0]).all())
     True
     """
-    if _is_changed(module):
+    if is_changed(module):
         return _any(module, x)
     # Not by its class: a subclass may compute something else, and a tracer has classes of its own.
     forward = type(module).forward
@@ -56,7 +56,7 @@ def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     return PULLBACKS.get(forward, _any)(module, x)
 
 
-def _is_changed(module: Any) -> bool:
+def is_changed(module: Any) -> bool:
     """Tell whether a module computes something else than its class says."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from sklearn_ae.modules.autoencoder import Autoencoder
-from sklearn_ae.modules.pullback import vjp
+from sklearn_ae.modules.parted import Parted, parted
+from sklearn_ae.modules.pullback import Pull, vjp
 
 # A step that makes things worse is shortened by it, and no step is so much longer than the one
 # before.
@@ -13,6 +14,9 @@ STRETCHED = 10.0
 # What counts as no worse: next to its least the error changes by less than it is rounded, and a
 # stricter rule would toss a coin.
 TOLERANCE = 1e-6
+# Products of the decoder's last layer pay from so many rows on, and where these have so many more
+# columns than the layer has inputs.
+FEW_ROWS, WIDE = 64, 2
 
 
 class RefinedEncoder(nn.Module):
@@ -31,6 +35,12 @@ class RefinedEncoder(nn.Module):
         Maps codes back to rows. It is shared, not copied.
     n_steps : int
         How many steps.
+
+    Attributes
+    ----------
+    by_products : bool
+        Whether the products of the decoder's last layer are used where that is faster; not for a
+        graph, which is of any number of rows.
 
     References
     ----------
@@ -57,11 +67,13 @@ class RefinedEncoder(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.n_steps = n_steps
+        self.by_products = True
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map rows ``(n, n_features)`` to codes ``(n, n_components)``."""
         codes = self.encoder(x)
-        error, gradient = self._error_and_gradient(codes, x)
+        missed = self._missed_of(x)
+        error, gradient = missed.at_start(codes)
         # Of a linear map with orthonormal rows, as PCA is, 1 is the best step. No step can gain
         # more than all of the error.
         steepness = _square(gradient)
@@ -69,9 +81,8 @@ class RefinedEncoder(nn.Module):
         for i in range(self.n_steps):
             tried = codes - step * gradient
             if i == self.n_steps - 1:
-                tried_error = _square(self.decoder(tried) - x) / 2
-                return torch.where(tried_error - error <= TOLERANCE * error, tried, codes)
-            tried_error, tried_gradient = self._error_and_gradient(tried, x)
+                return torch.where(missed.at(tried) - error <= TOLERANCE * error, tried, codes)
+            tried_error, tried_gradient = missed.around(tried)
             better = tried_error - error <= TOLERANCE * error
             turned = tried_gradient - gradient
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
@@ -83,13 +94,71 @@ class RefinedEncoder(nn.Module):
             error = torch.where(better, tried_error, error)
         return codes
 
-    def _error_and_gradient(
-        self, codes: torch.Tensor, x: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return half the squared error of each row, and its gradient; in inference mode too."""
+    def _missed_of(self, x: torch.Tensor) -> "_InRows | _InFeatures":
+        """Return what computes the errors of codes of these rows."""
+        if self.by_products and not torch.compiler.is_compiling() and len(x) >= FEW_ROWS:
+            parts = parted(self.decoder)
+            if parts is not None and x.shape[-1] > WIDE * len(parts.weight):
+                return _InFeatures(parts, x)
+        return _InRows(self.decoder, x)
+
+
+class _InRows:
+    """Half the squared error of each row, and its gradient by the code; in inference mode too."""
+
+    def __init__(self, decoder: nn.Module, x: torch.Tensor):
+        self.decoder = decoder
+        self.x = x
+
+    def at(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the errors of codes."""
+        return _square(self.decoder(codes) - self.x) / 2
+
+    def around(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the errors of codes and the gradients."""
         rebuilt, pull = vjp(self.decoder, codes)
-        missed = rebuilt - x  # itself the gradient at the decoder's end
+        missed = rebuilt - self.x  # itself the gradient at the decoder's end
         return _square(missed) / 2, pull(missed)
+
+    at_start = around
+
+
+class _InFeatures:
+    """The same, of a decoder that is linear in features of the code.
+
+    The rows are looked at once, at the start. From there on the errors are those of the features,
+    with the products of the last layer, which are smaller than the rows.
+    """
+
+    def __init__(self, decoder: Parted, x: torch.Tensor):
+        self.decoder = decoder
+        self.x = x
+
+    def at_start(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the errors of the codes that are started from, and the gradients."""
+        weight = self.decoder.weight
+        self.features, pull = self.decoder.features(codes)
+        missed = torch.addmm(self.decoder.bias, self.features, weight) - self.x
+        self.error, self.slope = _square(missed) / 2, missed @ weight.T
+        self.products = weight @ weight.T
+        return self.error, pull(self.slope)
+
+    def at(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the errors of codes."""
+        error, *_ = self._moved_to(codes)
+        return error
+
+    def around(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the errors of codes and the gradients."""
+        error, slope, pull = self._moved_to(codes)
+        return error, pull(slope)
+
+    def _moved_to(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Pull]:
+        features, pull = self.decoder.features(codes)
+        away = features - self.features
+        turned = away @ self.products
+        error = self.error + (away * (self.slope + turned / 2)).sum(-1, keepdim=True)
+        return error, self.slope + turned, pull
 
 
 def _square(x: torch.Tensor) -> torch.Tensor:

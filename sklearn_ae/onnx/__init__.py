@@ -12,7 +12,7 @@ from torch import nn
 
 from sklearn_ae._autoencoder import AutoencoderTransformer
 from sklearn_ae._denoising import DenoisingAutoencoderTransformer
-from sklearn_ae.modules import AttentionEncoder
+from sklearn_ae.modules import AttentionEncoder, RefinedEncoder
 
 PARTS = ("transform", "inverse_transform", "reconstruct")
 # Rows to trace with: neither of the numbers that torch takes for constants.
@@ -152,6 +152,8 @@ def _convert(estimator, part, dtype):
     for layer in module.modules():
         if isinstance(layer, AttentionEncoder):
             layer.most_rows = sys.maxsize  # a graph takes all rows at once
+        if isinstance(layer, RefinedEncoder):
+            layer.by_products = False
     n_columns = estimator.n_components_ if part == "inverse_transform" else estimator.n_features_in_
     x = torch.zeros(ROWS, n_columns, dtype=dtype)
     n = torch.export.Dim("n", min=2)

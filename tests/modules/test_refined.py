@@ -6,8 +6,9 @@ from torch import nn
 
 from sklearn_ae.modules import Autoencoder, RefinedEncoder
 from sklearn_ae.modules import refined as module
+from sklearn_ae.modules.parted import parted
 from sklearn_ae.modules.pullback import vjp
-from sklearn_ae.modules.refined import SHORTENED, STRETCHED, TOLERANCE, refined
+from sklearn_ae.modules.refined import FEW_ROWS, SHORTENED, STRETCHED, TOLERANCE, refined
 
 
 def draw(*shape, seed=0):
@@ -184,6 +185,23 @@ def test_the_last_step_takes_no_gradient(monkeypatch):
     monkeypatch.setattr(module, "vjp", lambda *args: found.append(1) or vjp(*args))
     RefinedEncoder(*curved_pair(), 3)(draw(7, 6))
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("n_rows", [FEW_ROWS - 1, FEW_ROWS, 3 * FEW_ROWS])
+@pytest.mark.parametrize("n_steps", [1, 2, 5])
+def test_products_of_the_last_layer_give_the_same_codes(n_rows, n_steps, monkeypatch):
+    torch.manual_seed(0)
+    hidden, wide = 16, 100
+    decoder = nn.Sequential(nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, wide)).double()
+    refine = RefinedEncoder(nn.Linear(wide, 2).double(), decoder, n_steps)
+    x = 3 * draw(n_rows, wide).double()
+    looked = []
+    monkeypatch.setattr(module, "parted", lambda given: looked.append(given) or parted(given))
+    codes = refine(x)
+    assert bool(looked) == (n_rows >= FEW_ROWS)
+    monkeypatch.setattr(module, "parted", lambda given: None)
+    torch.testing.assert_close(codes, refine(x), rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(codes, refine.encoder(x))
 
 
 def test_an_autoencoder_with_refined_codes():
