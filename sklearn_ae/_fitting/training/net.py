@@ -12,6 +12,7 @@ from torch import nn
 
 from sklearn_ae._fitting.training.denoising import Denoising
 from sklearn_ae._fitting.training.prefixes import Prefixes, whole_loss
+from sklearn_ae._optimizers import SGD
 from sklearn_ae._rows import Batches, DenseRows, Rows, block_size
 
 
@@ -231,7 +232,7 @@ def restored_net(
         raise ValueError(f"The saved net is damaged: {error!r}.") from error
     net = make_net(
         module, criterion, device, n_columns,
-        verbose=0, train_split=None, batch_size=batch_size, max_epochs=max_epochs,
+        optimizer=SGD, verbose=0, train_split=None, batch_size=batch_size, max_epochs=max_epochs,
     )  # fmt: skip
     net.history.extend(history)
     return net
