@@ -21,11 +21,23 @@ def float_types(X: Any) -> list:
 
 
 def as_rows(X: Any) -> Any:
-    """Return an ndarray or a sparse matrix as it is, and another array as a tensor."""
+    """Return an ndarray or a sparse matrix as it is, and another array as a tensor.
+
+    Raises
+    ------
+    ValueError
+        If it is a sparse tensor.
+    """
     if isinstance(X, np.ndarray) or sparse.issparse(X):
         return X
     # Gradients are not computed through an estimator.
-    return (X if torch.is_tensor(X) else from_dlpack(X)).detach()
+    tensor = (X if torch.is_tensor(X) else from_dlpack(X)).detach()
+    if tensor.layout != torch.strided:
+        raise ValueError(
+            f"X is a tensor with layout {tensor.layout}, whose blocks of rows cannot be read. Give "
+            "X.to_dense(), or a sparse matrix of SciPy."
+        )
+    return tensor
 
 
 def on_host(X: Any) -> Any:
