@@ -223,11 +223,10 @@ def _outputs(module: nn.Module, rows: torch.Tensor) -> torch.Tensor:
 def _in_single(module: nn.Module) -> tuple[nn.Module, float]:
     """Return a copy of a module that computes in float32, and how far out rows may lie for it."""
     if module not in _singles:
-        with torch.inference_mode(False):  # its weights are needed with gradients
-            single = copy.deepcopy(module)
-            for part in single.modules():
-                if isinstance(part, Rescaled):
-                    part.module.float()
+        single = copy.deepcopy(module)
+        for part in single.modules():
+            if isinstance(part, Rescaled):
+                part.module.float()
         _singles[module] = single
     entry: Any = module.encoder if isinstance(module, Autoencoder) else module
     return _singles[module], FAR * float(entry.scale_in.min()) + float(entry.shift_in.abs().max())

@@ -152,7 +152,7 @@ def test_corrupted_tensors(dispatch):
 def test_displays_draw_tensors(display, dispatch):
     pytest.importorskip("matplotlib").use("Agg")
     rows = torch.from_numpy(X)
-    drawn = display.from_estimator(model().fit(rows), rows, image_shape=(1, 3, 4))
+    drawn = display.from_estimator(model("denoising").fit(rows), rows, image_shape=(1, 3, 4))
     assert not any(torch.is_tensor(value) for value in vars(drawn).values())
 
 
@@ -166,6 +166,12 @@ def test_rows_on_the_cpu_are_not_copied():
     codes = torch.zeros(3)
     assert like(codes, torch.from_numpy(X)).data_ptr() == codes.data_ptr()
     assert np.shares_memory(like(codes, X), codes.numpy())
+
+
+def test_fitted_arrays_that_are_read_only_become_tensors():
+    values = X.copy()
+    values.flags.writeable = False  # as joblib maps them from a file
+    np.testing.assert_array_equal(like(values, torch.zeros(1)).numpy(), X)
 
 
 def test_fit_reads_a_tensor_where_it_is(dispatch, monkeypatch):
@@ -188,6 +194,9 @@ def test_transform_reads_a_tensor_where_it_is(dispatch):
     fitted._coder.register_forward_pre_hook(lambda module, args: read.append(args[0]))
     fitted.transform(rows)
     assert read[0].data_ptr() == rows.data_ptr()
+    # What a user's module may count on, as it may with arrays.
+    fitted.transform(torch.from_numpy(np.asfortranarray(X)))
+    assert read[1].is_contiguous()
 
 
 @pytest.mark.parametrize("parameters", [{}, {"encoder": "conv", "image_shape": (1, 3, 4)}], ids=str)
@@ -212,12 +221,12 @@ def test_a_tensor_on_cuda_is_trained_on_where_it_is(dispatch, monkeypatch):
         raise InterruptedError
 
     monkeypatch.setattr(_base, "fit_network", watched)
-    for device, is_cuda in (("auto", False), ("auto", True), ("cpu", True)):
+    for device, is_cuda in (("auto", False), ("auto", True), ("cpu:0", True)):
         monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda self, found=is_cuda: found))
         with pytest.raises(InterruptedError):
             model().set_params(device=device).fit(torch.from_numpy(X))
     # Here it calls itself "cpu".
-    assert asked == ["auto", "cpu", "cpu"]
+    assert asked == ["auto", "cpu", "cpu:0"]
 
 
 # -- Tensors of every kind ----------------------------------------------------------------------
