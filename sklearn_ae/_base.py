@@ -3,6 +3,7 @@
 import copy
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -13,9 +14,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from sklearn_ae._array_api import as_rows, float_types, like, on_host
 from sklearn_ae._callbacks import copy_callbacks
 from sklearn_ae._device import nearest_device, own_settings
-from sklearn_ae._fitted import FLOATS, FittedMixin
+from sklearn_ae._fitted import FittedMixin
 from sklearn_ae._fitting import Fit, Previous, fit_network, used_size
 from sklearn_ae._fitting.training.net import net_of, restored_net
 from sklearn_ae._inference import count_outputs, in_user_units
@@ -36,6 +38,8 @@ DOCUMENTATION = "https://sklearn-ae.readthedocs.io/en/stable/"
 
 # What `_keep` needs beside the parameters.
 NEEDED_TO_KEEP = ("n_features_in_", "_split_seed", "_structure")
+# Attributes that are arrays, in the namespace of the rows of `fit` and on their device.
+ARRAYS = ("mean_", "_some_codes")
 
 
 class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
@@ -94,7 +98,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         # A subclass may have a constructor of its own, with fewer of them.
         params = {name: getattr(self, name) for name in self._parameter_constraints}
         network, training = read_parameters(params, type(self).__name__)
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=2)
+        X = validate_data(self, X, accept_sparse="csr", dtype=float_types(X), ensure_min_samples=2)
         if sparse.issparse(X) and not X.has_canonical_format:
             # Cells that are stored in parts, or out of order.
             X = X.copy()
@@ -107,10 +111,13 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         self._split_seed = previous.seed if previous else seed
         self._structure = structure
         task.begin(X, y)
-        listen = functools.partial(self._listeners, task)
+        listen = functools.partial(self._listeners, task, X)
+        rows, given = on_host(X), as_rows(X)
+        if training.device == "auto" and torch.is_tensor(given) and given.is_cuda:
+            training = replace(training, device=str(given.device))
 
         def train(estimator: Any) -> bool:
-            fit = fit_network(network, training, X, seed, previous, listen)
+            fit = fit_network(network, training, rows, seed, previous, listen)
             estimator._keep(fit)
             return fit.interrupted
 
@@ -118,7 +125,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         if self.memory is None or previous is not None:
             interrupted = train(self)
         else:
-            interrupted = self._remember(params, X, seed, train)
+            interrupted = self._remember(params, rows, seed, train)
+        self._follow(X)
         known: Any = self._sizes["score"]
         held_out = self.early_stopping
         if self._nested is None and self._variances is not None and self._variance > 0:
@@ -182,13 +190,14 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             )
         return Previous(self._nested, self._scaling, self._split_seed)
 
-    def _listeners(self, task: FitTask, now: Any) -> list:
+    def _listeners(self, task: FitTask, X: Any, now: Any) -> list:
         """Return what tells scikit-learn's callbacks of the epochs, and of the fit as it is now."""
 
         def fitted() -> dict:
             estimator = object.__new__(type(self))
             estimator.__dict__.update(self.__dict__)
             estimator._keep(now())
+            estimator._follow(X)
             largest, wanted = len(estimator._sizes["is_pca"]), self.n_components
             given = isinstance(wanted, Integral)
             estimator._use(min(int(wanted), largest) if given else largest)
@@ -217,6 +226,13 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             [row["valid_loss"] for row in history] if self.early_stopping else None
         )
         self.batch_size_ = fit.net.batch_size
+
+    def _follow(self, X: Any) -> None:
+        """Give what is an array the namespace and the device of the rows, as PCA does."""
+        for name in ARRAYS:
+            values = getattr(self, name)
+            if values is not None:
+                setattr(self, name, like(on_host(values), X))
 
     def _use(self, n: int) -> None:
         """Set what is that of codes of size `n`."""
@@ -265,9 +281,17 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         """Return the tags of scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.array_api_support = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.non_deterministic = False
         return tags
+
+    def __sklearn_array_api_convert__(self, convert: Callable[[Any], Any]) -> "BaseAutoencoder":
+        """Return the estimator for rows of another namespace; it shares weights with this one."""
+        moved = object.__new__(type(self))
+        moved.__dict__ |= self.__dict__
+        moved._follow(convert(self.mean_))
+        return moved
 
     def __getstate__(self) -> dict:
         """Return the state to pickle: numpy arrays in place of torch tensors, each weight once."""
@@ -277,6 +301,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
     def _pack(self, state: dict) -> dict:
         """Turn what was fitted into text and arrays."""
         state = state.copy()
+        if torch.is_tensor(self.mean_):
+            state["_tensors_on"] = str(self.mean_.device)
+        state |= {name: on_host(state[name]) for name in ARRAYS if state[name] is not None}
         net = state.pop("net_")
         del state["module_"], state["_coder"]
         rest = {name: getattr(net, name) for name in ("batch_size", "max_epochs")}
@@ -298,6 +325,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
     def _unpack(self, state: dict, *, trusted: bool = False) -> None:
         """Rebuild what `_pack` took apart; what is trusted is not tried out, `_use` comes after."""
         saved = unpack(type(self), state, Scaling, nearest_device, trusted=trusted)
+        tensors_on = saved.attributes.pop("_tensors_on", None)
         super().__setstate__(unpack_parameters(saved.attributes))
         if saved.net is not None:
             self._scaling, self._nested, self._pca = saved.scaling, saved.nested, saved.pca
@@ -305,5 +333,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             self.net_ = restored_net(
                 module, saved.loss, saved.device, self.n_features_in_, saved.net
             )
+            if tensors_on is not None:
+                self._follow(torch.empty(0, device=nearest_device(tensors_on)))
             if not trusted:
                 self._wrap()

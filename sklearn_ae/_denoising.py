@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from torch import nn
 
+from sklearn_ae._array_api import like, on_host
 from sklearn_ae._base import BaseAutoencoder
 from sklearn_ae._device import seeded_globals
 from sklearn_ae._fitting.training.denoising import make_corruption
@@ -332,7 +333,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    def corrupt(self, X: Any, random_state: int | RandomState | None = None) -> np.ndarray:
+    def corrupt(self, X: Any, random_state: int | RandomState | None = None) -> Any:
         """Corrupt every row, as `corruption` and `corruption_level` say now.
 
         In training it is every other row on average, unless `emphasis` is set.
@@ -363,7 +364,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         >>> bool((denoiser.corrupt(X, random_state=0) == X).all())
         False
         """
-        return self._corrupt(self._check_rows(X), random_state)
+        X = self._check_rows(X, "corrupt")
+        return like(self._corrupt(on_host(X), random_state), X)
 
     def _corrupt(self, X: Any, random_state: Any) -> np.ndarray:
         self._validate_params()

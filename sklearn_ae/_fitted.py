@@ -8,6 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from sklearn_ae._array_api import as_rows, float_types
 from sklearn_ae._inference import (
     apply,
     farthest_from,
@@ -16,8 +17,7 @@ from sklearn_ae._inference import (
 )
 from sklearn_ae._rows import Scaling
 from sklearn_ae._sizes import SizesMixin
-
-FLOATS = [np.float64, np.float32]
+from sklearn_ae._sklearn import check_same_namespace
 
 
 class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -56,9 +56,9 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
             shape (n_samples, size of the layer).
         """
-        return self._transform(self._check_rows(X))
+        return self._transform(self._check_rows(X, "transform"))
 
-    def inverse_transform(self, X: Any) -> np.ndarray:
+    def inverse_transform(self, X: Any) -> Any:
         """Decode codes.
 
         Parameters
@@ -83,7 +83,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
                 "hidden layer, which inverse_transform cannot decode. Fit with code_layer=None, "
                 "or use reconstruct."
             )
-        X = check_array(X, dtype=FLOATS)
+        check_same_namespace(X, self, attribute="mean_", method="inverse_transform")
+        X = check_array(X, dtype=float_types(X))
         if X.shape[1] != self.n_components_:
             raise ValueError(
                 f"X has {X.shape[1]} columns, but {type(self).__name__} is expecting codes of "
@@ -112,7 +113,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             [f"{prefix}_layer{self._code_layer}_{i}" for i in range(len(names))], dtype=object
         )
 
-    def reconstruct(self, X: Any) -> np.ndarray:
+    def reconstruct(self, X: Any) -> Any:
         """Rebuild rows from their codes.
 
         It is ``inverse_transform(transform(X))``, and the same with `code_layer`.
@@ -127,9 +128,9 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         X_hat : ndarray of shape (n_samples, n_features)
             What the codes keep of them.
         """
-        return self._reconstruct(self._check_rows(X))
+        return self._reconstruct(self._check_rows(X, "reconstruct"))
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any) -> Any:
         """Return how well each row is rebuilt: an anomaly score.
 
         Parameters
@@ -143,7 +144,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             Minus the squared Euclidean distance between the row and its reconstruction, in squared
             units of `X`. Lower is more unusual.
         """
-        return -self._squared_errors(self._check_rows(X), 1.0)
+        return -self._squared_errors(self._check_rows(X, "score_samples"), 1.0)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the share of variance explained, which compares with PCA's.
@@ -162,29 +163,30 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             and to the mean of the training rows. For PCA on its training rows it is the sum of
             ``explained_variance_ratio_``. The best value is 1; it can be negative.
         """
-        X = self._check_rows(X)
+        X = as_rows(self._check_rows(X, "score"))
         # In units of the training data, or of rows that lie far out: squares of extreme values
         # would leave float64.
-        unit = max(self._scaling.scale, farthest_from(self._scaling.shift, X))
-        total = sum_of_squares_about(self._scaling.shift, X, unit)
+        unit = max(self._scaling.scale, farthest_from(self._scaling.shift, X, self.device_))
+        total = sum_of_squares_about(self._scaling.shift, X, unit, self.device_)
         error = float(self._squared_errors(X, unit).sum())
         return 1 - error / total if total > 0 else float(error == 0)
 
-    def _check_rows(self, X: Any) -> Any:
+    def _check_rows(self, X: Any, method: str) -> Any:
         check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+        check_same_namespace(X, self, attribute="mean_", method=method)
+        return validate_data(self, X, accept_sparse="csr", dtype=float_types(X), reset=False)
 
-    def _transform(self, X: Any) -> np.ndarray:
+    def _transform(self, X: Any) -> Any:
         return self._apply(self._coder, X, self._n_features_out)
 
-    def _decode(self, Z: np.ndarray) -> np.ndarray:
+    def _decode(self, Z: Any) -> Any:
         return self._apply(self.module_.decoder, Z, self.n_features_in_)
 
-    def _reconstruct(self, X: Any) -> np.ndarray:
+    def _reconstruct(self, X: Any) -> Any:
         return self._apply(self.module_, X, self.n_features_in_)
 
-    def _squared_errors(self, X: Any, unit: float) -> np.ndarray:
+    def _squared_errors(self, X: Any, unit: float) -> Any:
         return squared_errors(self.module_, X, unit, self.device_)
 
-    def _apply(self, module: nn.Module, X: Any, n_outputs: int) -> np.ndarray:
+    def _apply(self, module: nn.Module, X: Any, n_outputs: int) -> Any:
         return apply(module, X, n_outputs, self.device_)

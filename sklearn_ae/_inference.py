@@ -1,6 +1,7 @@
 """Fitted networks in the units of the user, and rows through them, a block at a time."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sklearn_ae._array_api import as_rows, like
 from sklearn_ae._device import own_settings
 from sklearn_ae._rows import Scaling, dense, row_blocks
 from sklearn_ae.modules import Autoencoder, Rescaled, settled
@@ -110,7 +112,7 @@ def mean_jacobian(decoder: nn.Module, codes: np.ndarray, device: str) -> np.ndar
     return np.stack(found)
 
 
-def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
+def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> Any:
     """Run rows through a module.
 
     Parameters
@@ -118,7 +120,7 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
     module : Autoencoder or Rescaled
         In the units of the user and in float64. float32 rows are given to a copy of it in float32,
         but for blocks of rows that lie very far out.
-    X : ndarray or CSR matrix of shape (n_rows, n_inputs)
+    X : array or CSR matrix of shape (n_rows, n_inputs)
         Rows.
     n_outputs : int
         What the module makes of a row.
@@ -127,19 +129,95 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
 
     Returns
     -------
-    result : ndarray of shape (n_rows, n_outputs)
-        In the dtype of `X`.
+    result : array of shape (n_rows, n_outputs)
+        In the dtype of `X`, in its namespace and on its device.
     """
-    result = np.empty((X.shape[0], n_outputs), dtype=X.dtype)
-    near, limit = _in_single(module) if X.dtype == np.float32 else (module, np.inf)
-    with own_settings(torch.device(device)), torch.inference_mode():
-        for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
-            # torch takes no read-only arrays.
-            rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
-            is_far = limit < np.inf and float(max(rows.max(), -rows.min())) > limit
-            outputs = (module if is_far else near)(torch.from_numpy(rows).to(device))
-            result[start:stop] = outputs.cpu().numpy()
-    return result
+    return _by_blocks(lambda rows: _outputs(module, rows), X, (n_outputs,), None, device)
+
+
+def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> Any:
+    """Return the squared distance of each row to its reconstruction, in units of `unit`."""
+
+    def errors(rows: torch.Tensor) -> torch.Tensor:
+        return _squares(rows.double() - _outputs(module, rows), unit)
+
+    return _by_blocks(errors, X, (), torch.float64, device)
+
+
+def farthest_from(shift: np.ndarray, X: Any, device: str) -> float:
+    """Return the largest distance of a cell to that of a point."""
+    centre = torch.from_numpy(shift).to(device)
+
+    def distances(rows: torch.Tensor) -> torch.Tensor:
+        return (rows - centre).abs().amax(1)
+
+    return float(_by_blocks(distances, as_rows(X), (), torch.float64, device).max())
+
+
+def sum_of_squares_about(shift: np.ndarray, X: Any, unit: float, device: str) -> float:
+    """Return the sum of the squared distances of rows to a point, in units of `unit`."""
+    centre = torch.from_numpy(shift).to(device)
+
+    def squares(rows: torch.Tensor) -> torch.Tensor:
+        return _squares(rows - centre, unit)
+
+    return float(_by_blocks(squares, as_rows(X), (), torch.float64, device).sum())
+
+
+def _squares(away: torch.Tensor, unit: float) -> torch.Tensor:
+    return (away / unit).square().sum(1)
+
+
+def _by_blocks(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    X: Any,
+    shape: tuple[int, ...],
+    dtype: torch.dtype | None,
+    device: str,
+) -> Any:
+    """Return what a function makes of each row, where the rows are.
+
+    Parameters
+    ----------
+    function : callable
+        Of a block of rows, as a tensor on the device.
+    X : array or CSR matrix of shape (n_rows, n_columns)
+        Rows.
+    shape : tuple of int
+        Of what becomes of a row.
+    dtype : torch.dtype or None
+        Of the same; None for that of `X`.
+    device : str
+        Where to compute.
+    """
+    given = as_rows(X)
+    if dtype is None:
+        dtype = torch.float32 if given.dtype.itemsize == 4 else torch.float64
+    n_rows, n_columns = given.shape
+    with own_settings(torch.device(device)):
+        # Not in inference mode: users may compute gradients of what they make of it.
+        result = torch.empty((n_rows, *shape), dtype=dtype, device=getattr(given, "device", "cpu"))
+        with torch.inference_mode():
+            for start, stop in row_blocks(n_rows, max(n_columns, *shape, 1)):
+                rows = _as_tensor(given[start:stop]).to(device)
+                result[start:stop] = function(rows)
+    return like(result, X)
+
+
+def _as_tensor(rows: Any) -> torch.Tensor:
+    if torch.is_tensor(rows):
+        return rows.contiguous()
+    # torch takes no read-only arrays.
+    return torch.from_numpy(np.require(dense(rows), requirements=["C", "W"]))
+
+
+def _outputs(module: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    """Return what a module makes of rows, computed in their dtype where that is exact enough."""
+    if rows.dtype == torch.float32:
+        single, limit = _in_single(module)
+        if float(rows.abs().max()) <= limit:
+            module = single
+    return module(rows)
 
 
 def _in_single(module: nn.Module) -> tuple[nn.Module, float]:
@@ -152,28 +230,3 @@ def _in_single(module: nn.Module) -> tuple[nn.Module, float]:
         _singles[module] = single
     entry: Any = module.encoder if isinstance(module, Autoencoder) else module
     return _singles[module], FAR * float(entry.scale_in.min()) + float(entry.shift_in.abs().max())
-
-
-def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> np.ndarray:
-    """Return the squared distance of each row to its reconstruction, in units of `unit`."""
-    errors = np.empty(X.shape[0])
-    for start, stop in row_blocks(*X.shape):
-        rows = dense(X[start:stop])
-        missed = (rows.astype(np.float64) - apply(module, rows, X.shape[1], device)) / unit
-        errors[start:stop] = np.einsum("ij,ij->i", missed, missed)
-    return errors
-
-
-def farthest_from(shift: np.ndarray, X: Any) -> float:
-    """Return the largest distance of a cell to that of a point."""
-    blocks = (dense(X[start:stop]) for start, stop in row_blocks(*X.shape))
-    return float(max(np.abs(rows - shift).max() for rows in blocks))
-
-
-def sum_of_squares_about(shift: np.ndarray, X: Any, unit: float) -> float:
-    """Return the sum of the squared distances of rows to a point, in units of `unit`."""
-    total = 0.0
-    for start, stop in row_blocks(*X.shape):
-        rows = (dense(X[start:stop]) - shift) / unit
-        total += float(np.einsum("ij,ij->", rows, rows))
-    return total

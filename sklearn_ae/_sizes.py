@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ae._array_api import like, on_host
 from sklearn_ae._inference import mean_jacobian
 from sklearn_ae._rows import Scaling
 from sklearn_ae.modules import Autoencoder, Nested
@@ -21,7 +22,7 @@ class SizesMixin:
     n_components_, n_features_in_, n_samples_ : int
         Widths of codes and rows, and the number of these.
     mean_ : ndarray of shape (n_features,)
-        Of the rows of `fit`, in their dtype.
+        Of the rows of `fit`, in their dtype, in their namespace and on their device.
     device_ : str
         Where the module is.
     """
@@ -33,7 +34,7 @@ class SizesMixin:
     is_pca_: bool
     n_features_in_: int
     n_samples_: int
-    mean_: np.ndarray
+    mean_: Any
     device_: str
     # What was trained, and PCA of all rows: each for codes of its size and below; None where no
     # size is one.
@@ -127,7 +128,7 @@ class SizesMixin:
         return None if np.isnan(value) else value
 
     @property
-    def components_(self) -> np.ndarray:
+    def components_(self) -> Any:
         """What each number of the code changes: ndarray of shape (n_components, n_features).
 
         The mean change of a reconstruction with each number, over the codes of some rows (the mean
@@ -137,16 +138,15 @@ class SizesMixin:
         check_is_fitted(self)
         n, scale = self.n_components_, np.ones((1, 1))
         codes = self._some_codes
-        codes = np.zeros((1, n)) if self.is_pca_ or codes is None else codes[:, :n]
+        codes = np.zeros((1, n)) if self.is_pca_ or codes is None else on_host(codes)[:, :n]
         whitening = self._whitening_of_size(n)
         if whitening is not None:
             mean, deviation = whitening
             codes, scale = (codes - mean) / deviation, deviation[:, None]
-        components = mean_jacobian(self.module_.decoder, codes, self.device_) / scale
-        return components.astype(self.mean_.dtype)
+        return self._as_mean(mean_jacobian(self.module_.decoder, codes, self.device_) / scale)
 
     @property
-    def explained_variance_ratio_(self) -> np.ndarray:
+    def explained_variance_ratio_(self) -> Any:
         """What each number adds to the share of variance explained: shape (n_components,).
 
         Share of the variance of the held-out rows (without `early_stopping`: of training rows) that
@@ -154,22 +154,22 @@ class SizesMixin:
         that is no better than a smaller one adds nothing. Where `is_pca_` it is PCA's, of all rows;
         what smaller codes of such a fit explain, `truncated` tells (`score_`).
         """
-        return self._dtyped(self._explained() / (self._variance or 1.0))
+        return self._as_mean(self._explained() / (self._variance or 1.0))
 
     @property
-    def explained_variance_(self) -> np.ndarray:
+    def explained_variance_(self) -> Any:
         """The variance that each number adds to what is explained: shape (n_components,).
 
         Its share, `explained_variance_ratio_`, of the variance of the rows of `fit`. For PCA it is
         the variance of the code.
         """
-        return self._dtyped(self._explained() * self._square_unit())
+        return self._as_mean(self._explained() * self._square_unit())
 
     @property
-    def singular_values_(self) -> np.ndarray:
+    def singular_values_(self) -> Any:
         """Roots of the sums of squares that each number explains: shape (n_components,)."""
         roots = np.sqrt(self._explained() * (self.n_samples_ - 1))
-        return self._dtyped(roots * self._scaling.scale)
+        return self._as_mean(roots * self._scaling.scale)
 
     @property
     def noise_variance_(self) -> float:
@@ -200,5 +200,6 @@ class SizesMixin:
         with np.errstate(over="ignore"):
             return np.square(np.float64(self._scaling.scale))
 
-    def _dtyped(self, values: Any) -> np.ndarray:
-        return np.asarray(values, dtype=self.mean_.dtype)
+    def _as_mean(self, values: np.ndarray) -> Any:
+        """Return values in the dtype of the rows of `fit`, in their namespace, on their device."""
+        return like(values.astype(on_host(self.mean_).dtype), self.mean_)

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils._array_api import get_namespace
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 
 try:
@@ -23,12 +24,22 @@ except ImportError:  # before 1.9
         return called
 
 
+try:
+    from sklearn.utils._array_api import check_same_namespace
+except ImportError:  # before 1.9
+
+    def check_same_namespace(X: Any, estimator: Any, *, attribute: str, method: str) -> None:
+        """Let rows be of another namespace than those of the fit."""
+
+
 __all__ = [
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "RealNotInt",
     "StrOptions",
+    "check_same_namespace",
     "fit_context",
+    "get_namespace",
     "with_callbacks",
 ]

@@ -1,9 +1,11 @@
 """What several test files share: devices, and the two estimators."""
 
+import os
 import signal
 
 import pytest
 import torch
+from sklearn import config_context
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 
@@ -26,6 +28,15 @@ def device(request):
 def make_estimator(request):
     """Return each of the two estimator classes."""
     return request.param
+
+
+@pytest.fixture
+def dispatch():
+    """Dispatch by the namespace of arrays."""
+    if os.environ.get("SCIPY_ARRAY_API") != "1":
+        pytest.skip("needs SCIPY_ARRAY_API=1, as test_all_with_scipys_setting runs it")
+    with config_context(array_api_dispatch=True):
+        yield
 
 
 @pytest.fixture(autouse=True)

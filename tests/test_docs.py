@@ -1,6 +1,7 @@
 """Every code block of the documentation runs, page by page, and one names all that PCA has."""
 
 import inspect
+import os
 import re
 from functools import partial
 from importlib.util import find_spec
@@ -74,6 +75,7 @@ def test_python_blocks_run(path, names, tmp_path, monkeypatch):
         needed = [name for name in MISSING if re.search(rf"\b{name}\b", block.lower())]
         needs_callbacks = "sklearn.callback" in block and not find_spec("sklearn.callback")
         needs_device = "cuda" in block and not torch.cuda.is_available()
-        if not (needed or needs_callbacks or needs_device):
+        needs_setting = "dispatch" in block and "SCIPY_ARRAY_API" not in os.environ
+        if not (needed or needs_callbacks or needs_device or needs_setting):
             exec(compile(block, path.name, "exec"), session)
     matplotlib.pyplot.close("all")

@@ -30,7 +30,16 @@ LAYERS = {
     "a fit, and what it gives": ["_fitting", "_inference"],
     "pretraining": ["pretraining"],
     "rows": ["_rows"],
-    "settings": ["_callbacks", "_device", "_memory", "_sklearn", "_specs", "_tasks", "_warnings"],
+    "settings": [
+        "_array_api",
+        "_callbacks",
+        "_device",
+        "_memory",
+        "_sklearn",
+        "_specs",
+        "_tasks",
+        "_warnings",
+    ],
     "torch only": [
         "modules",
         "corruption",

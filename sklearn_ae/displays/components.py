@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ae._array_api import on_host
 from sklearn_ae.displays._images import shape_to_draw, to_image, to_mosaic
 from sklearn_ae.displays._style import axes_for, bare
 
@@ -119,7 +120,7 @@ class ComponentsDisplay:
             columns, or is of neither grey nor RGB images.
         """
         check_is_fitted(estimator)
-        X = estimator._check_rows(X)
+        X = on_host(estimator._check_rows(X, "transform"))
         if estimator._code_layer is not None:
             raise ValueError(
                 f"code_layer={estimator._code_layer!r} makes transform return a hidden layer, "
@@ -141,7 +142,7 @@ class ComponentsDisplay:
         walks = np.tile(codes.mean(axis=0), (len(places), n_steps, 1))
         for walk, place in zip(walks, places, strict=True):
             walk[:, place] += steps * codes[:, place].std()
-        decoded = estimator.inverse_transform(walks.reshape(-1, width))
+        decoded = estimator._decode(walks.reshape(-1, width))
         return cls(
             places,
             steps,

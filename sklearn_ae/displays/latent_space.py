@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import config_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ae._array_api import on_host
 from sklearn_ae.displays._images import check_image_shape, to_image, to_mosaic
 from sklearn_ae.displays._style import OURS, axes_for, bare
 
@@ -115,7 +117,7 @@ class LatentSpaceDisplay:
             more than 20 classes that are no numbers, or if `image_shape` does not fit the columns.
         """
         check_is_fitted(estimator)
-        X = estimator._check_rows(X)
+        X = on_host(estimator._check_rows(X, "transform"))
         codes = estimator._transform(X)
         inside = all(0 <= c < codes.shape[1] for c in components)
         if not (inside and len(components) == len(set(components)) == 2):
@@ -137,7 +139,8 @@ class LatentSpaceDisplay:
             grid[:, list(components)] = points
             # What is decoded beyond the values of the rows would take the contrast from the rest.
             least, most = X.min(), X.max()
-            decoded = estimator.inverse_transform(grid).clip(least, most) - least
+            with config_context(array_api_dispatch=False):
+                decoded = estimator.inverse_transform(grid).clip(least, most) - least
             images = to_image(decoded / (most - least if most > least else 1), shape)
             images = images.reshape(n_images, n_images, *images.shape[1:])
             # Grey images are drawn on paper, black what is high.

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ae._array_api import on_host
 from sklearn_ae._rows import dense
 from sklearn_ae.displays import _style as style
 from sklearn_ae.displays._images import shape_to_draw, to_image, to_mosaic
@@ -119,7 +120,7 @@ class ReconstructionDisplay:
             If `image_shape` does not fit the columns, or is of neither grey nor RGB images.
         """
         check_is_fitted(estimator)
-        X = estimator._check_rows(X)
+        X = on_host(estimator._check_rows(X, "reconstruct"))
         shown = dense(X[:n_rows])
         shape = shape_to_draw(estimator, image_shape)
         corrupted = None

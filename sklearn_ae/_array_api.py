@@ -1,0 +1,58 @@
+"""Arrays of other namespaces than numpy's, which scikit-learn's `array_api_dispatch` lets in.
+
+Within the package they are tensors, in the same memory where DLPack can share it. What comes out is
+in the namespace and on the device of what went in.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch.utils.dlpack import from_dlpack
+
+from sklearn_ae._sklearn import get_namespace
+
+
+def float_types(X: Any) -> list:
+    """Return float64 and float32 of the namespace of `X`: what rows are converted to."""
+    xp, _ = get_namespace(X)
+    return [xp.float64, xp.float32]
+
+
+def as_rows(X: Any) -> Any:
+    """Return an ndarray or a sparse matrix as it is, and another array as a tensor.
+
+    Raises
+    ------
+    ValueError
+        If it is a sparse tensor.
+    """
+    if isinstance(X, np.ndarray) or sparse.issparse(X):
+        return X
+    # Gradients are not computed through an estimator.
+    tensor = (X if torch.is_tensor(X) else from_dlpack(X)).detach()
+    if tensor.layout != torch.strided:
+        raise ValueError(
+            f"X is a tensor with layout {tensor.layout}, whose blocks of rows cannot be read. Give "
+            "X.to_dense(), or a sparse matrix of SciPy."
+        )
+    return tensor
+
+
+def on_host(X: Any) -> Any:
+    """Return an ndarray or a sparse matrix as it is, and another array as an ndarray."""
+    rows = as_rows(X)
+    return rows.cpu().numpy() if torch.is_tensor(rows) else rows
+
+
+def like(values: np.ndarray | torch.Tensor, X: Any) -> Any:
+    """Return values in the namespace and on the device of `X`; numpy's for a sparse matrix."""
+    if isinstance(X, np.ndarray) or sparse.issparse(X):
+        return on_host(values)
+    device = as_rows(X).device
+    # A copy of numpy's, which may be read-only.
+    tensor = values.to(device) if torch.is_tensor(values) else torch.tensor(values, device=device)
+    if torch.is_tensor(X):
+        return tensor
+    return X.__array_namespace__().from_dlpack(tensor, device=X.device)
