@@ -28,12 +28,12 @@ from sklearn_ae._fitting.network import (
     count_operations,
 )
 from sklearn_ae._fitting.ordered import (
-    SOME_ROWS,
     Sizes,
     choose_prefixes,
     losses_of_pca,
     sizes_of_pca,
     solve_prefixes,
+    some_rows,
 )
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import FitRows, draw_rows, split_rows
@@ -246,7 +246,7 @@ def _make_net(task, nested):
         denoising = make_denoising(training.noise, rows.scaling, spec.image_shape, noise)
     prefixes = trained = None
     if task.is_ordered:
-        some = rows.train.rows.sample(SOME_ROWS)
+        some = some_rows(rows.train.rows)
         left = left_by_pca(start.pca, some)[1:]
         trained = losses_of_pca(left, task.linear, some, criterion)
         if n > 1:

@@ -16,8 +16,8 @@ from sklearn_ae._rows import Rows
 from sklearn_ae.modules import Autoencoder, Nested
 from sklearn_ae.modules.refined import refined
 
-# So many rows, drawn at random, say what a prefix is worth.
-SOME_ROWS = 2048
+# So many rows, drawn at random, say what a prefix is worth; fewer of wide rows.
+SOME_ROWS, FEWEST_ROWS, CELLS_TO_MEASURE = 2048, 512, 2**19
 # So many are enough to solve the last layer of a prefix: fewer of wide rows.
 MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
 # Codes of so few numbers change much with the layer: they are refined anew for the one that was
@@ -60,9 +60,14 @@ class Sizes:
         self.loss[n - 1], self.score[n - 1] = self.pca_loss[n - 1], self.pca_score[n - 1]
 
 
+def some_rows(rows: Rows) -> Rows:
+    """Return enough rows to say what a prefix is worth."""
+    return enough_rows(rows, CELLS_TO_MEASURE, FEWEST_ROWS, SOME_ROWS)
+
+
 def watched_rows(rows: FitRows) -> Rows:
     """Return the rows that say what a code is worth: some that train, where none are held out."""
-    return rows.train.rows.sample(SOME_ROWS) if rows.held_out is None else rows.held_out
+    return some_rows(rows.train.rows) if rows.held_out is None else rows.held_out
 
 
 def sizes_of_pca(
@@ -83,7 +88,7 @@ def sizes_of_pca(
     """
     watched = watched_rows(rows)
     some, left, total = (
-        watched.sample(SOME_ROWS),
+        some_rows(watched),
         left_by_pca(pca, watched)[1:],
         mean_square(watched),
     )
@@ -111,7 +116,7 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
     nested.forget()
     solved = []
     others = enough_rows(rows.others, CELLS_TO_SOLVE, LEAST_ROWS, MOST_ROWS)
-    rows = replace(rows, others=others, choosing=rows.choosing.sample(SOME_ROWS))
+    rows = replace(rows, others=others, choosing=some_rows(rows.choosing))
     # All from the layer of the whole: it knows what the others need.
     for n in solved_sizes(len(nested.ratios)):
         prefix = nested.prefix(n)
@@ -151,7 +156,7 @@ def choose_prefixes(
     n_steps : int
         Steps that improve each code.
     """
-    n_components, some = len(nested.ratios), watched_rows(rows).sample(SOME_ROWS)
+    n_components, some = len(nested.ratios), some_rows(watched_rows(rows))
     loss, square, kept = [], [], []
     for n in solved_sizes(n_components):
         ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
