@@ -92,12 +92,13 @@ def _corrected(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     # Where it fades counts as given, as in training.
     weight = module.fade(x) * module.output_scale
     linear, pull_linear = vjp(module.linear, x)
-    correction, pull_correction = vjp(module.correction, module.bounded(x))
-    inside = (x >= module.low) & (x <= module.high)
+    bounded = torch.clamp(x, module.low, module.high)
+    correction, pull_correction = vjp(module.correction, bounded / module.input_scale)
+    slope = (bounded == x) / module.input_scale
 
     def back(gradient: torch.Tensor) -> torch.Tensor:
-        corrected = pull_correction(gradient * weight) / module.input_scale
-        return torch.addcmul(pull_linear(gradient), corrected, inside)
+        corrected = pull_correction(gradient * weight)
+        return torch.addcmul(pull_linear(gradient), corrected, slope)
 
     return torch.addcmul(linear, weight, correction), back
 
@@ -123,10 +124,12 @@ def _between(module: Between, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
 def _gelu(module: nn.GELU, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     if module.approximate != "none":
         return _any(module, x)
+    if x.dtype == torch.float32:  # torch is fast at it in this dtype alone
+        return module(x), lambda gradient: torch.ops.aten.gelu_backward(gradient, x)
     # The normal distribution function and its density. New arrays cost as much as what is computed.
-    below = torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5)
-    density = x.square().mul_(-0.5).sub_(math.log(2 * math.pi) / 2).exp_()
-    derivative = torch.addcmul(below, x, density)
+    below = x.mul(math.sqrt(0.5)).erf_().add_(1).mul_(0.5)
+    density = x.square().mul_(-0.5).exp_()
+    derivative = torch.addcmul(below, x, density, value=1 / math.sqrt(2 * math.pi))
     return x * below, lambda gradient: gradient * derivative
 
 

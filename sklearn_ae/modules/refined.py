@@ -67,17 +67,17 @@ class RefinedEncoder(nn.Module):
         steepness = _square(gradient)
         step = torch.where(steepness > 2 * error, 2 * error / steepness, 1.0)
         for i in range(self.n_steps):
-            tried = codes - step * gradient
+            tried = torch.addcmul(codes, step, gradient, value=-1)
             if i == self.n_steps - 1:
                 tried_error = _square(self.decoder(tried) - x) / 2
-                return torch.where(tried_error - error <= TOLERANCE * error, tried, codes)
+                return torch.where(tried_error < (1 + TOLERANCE) * error, tried, codes)
             tried_error, tried_gradient = self._error_and_gradient(tried, x)
-            better = tried_error - error <= TOLERANCE * error
-            turned = tried_gradient - gradient
+            better = tried_error < (1 + TOLERANCE) * error
+            turned = gradient - tried_gradient
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
-            length = ((tried - codes) * turned).sum(-1, keepdim=True) / _square(turned)
-            length = torch.where(length > 0, length.minimum(STRETCHED * step), step)
-            step = torch.where(better, length, step * SHORTENED)
+            factor = (gradient * turned).sum(-1, keepdim=True) / _square(turned)
+            factor = torch.where(factor > 0, factor.clamp(max=STRETCHED), 1.0)
+            step = step * torch.where(better, factor, SHORTENED)
             codes = torch.where(better, tried, codes)
             gradient = torch.where(better, tried_gradient, gradient)
             error = torch.where(better, tried_error, error)
