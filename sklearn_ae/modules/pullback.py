@@ -17,6 +17,8 @@ from sklearn_ae.modules.nested import Between
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
 
+# Cells of an activation from which torch's own gradient is faster in float32.
+MANY = 2**12
 # Maps the gradient of something by the outputs to that by the inputs.
 Pull = Callable[[torch.Tensor], torch.Tensor]
 
@@ -67,7 +69,8 @@ def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
 
 
 def _linear(layer: Any, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    return layer(x), lambda gradient: gradient @ layer.weight
+    weight = layer.weight
+    return F.linear(x, weight, layer.bias), lambda gradient: gradient @ weight
 
 
 def _transposed(layer: Transposed, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
@@ -124,8 +127,9 @@ def _between(module: Between, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
 def _gelu(module: nn.GELU, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     if module.approximate != "none":
         return _any(module, x)
-    if x.dtype == torch.float32:  # torch is fast at it in this dtype alone
-        return module(x), lambda gradient: torch.ops.aten.gelu_backward(gradient, x)
+    # torch is fast at many in this dtype, and slow to begin.
+    if x.dtype == torch.float32 and x.numel() > MANY:
+        return F.gelu(x), lambda gradient: torch.ops.aten.gelu_backward(gradient, x)
     # The normal distribution function and its density. New arrays cost as much as what is computed.
     below = x.mul(math.sqrt(0.5)).erf_().add_(1).mul_(0.5)
     density = x.square().mul_(-0.5).exp_()

@@ -65,11 +65,11 @@ class RefinedEncoder(nn.Module):
         # Of a linear map with orthonormal rows, as PCA is, 1 is the best step. No step can gain
         # more than all of the error.
         steepness = _square(gradient)
-        step = torch.where(steepness > 2 * error, 2 * error / steepness, 1.0)
+        step = torch.where(steepness > error, error / steepness, 1.0)
         for i in range(self.n_steps):
             tried = torch.addcmul(codes, step, gradient, value=-1)
             if i == self.n_steps - 1:
-                tried_error = _square(self.decoder(tried) - x) / 2
+                tried_error = _square(self.decoder(tried) - x)
                 return torch.where(tried_error < (1 + TOLERANCE) * error, tried, codes)
             tried_error, tried_gradient = self._error_and_gradient(tried, x)
             better = tried_error < (1 + TOLERANCE) * error
@@ -86,10 +86,10 @@ class RefinedEncoder(nn.Module):
     def _error_and_gradient(
         self, codes: torch.Tensor, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return half the squared error of each row, and its gradient; in inference mode too."""
+        """Return the squared error of each row, and half its gradient; in inference mode too."""
         rebuilt, pull = vjp(self.decoder, codes)
-        missed = rebuilt - x  # itself the gradient at the decoder's end
-        return _square(missed) / 2, pull(missed)
+        missed = rebuilt - x  # itself half the gradient at the decoder's end
+        return _square(missed), pull(missed)
 
 
 def _square(x: torch.Tensor) -> torch.Tensor:
