@@ -133,7 +133,7 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> np.ndarray:
     result = np.empty((X.shape[0], n_outputs), dtype=X.dtype)
     near, limit = _in_single(module) if X.dtype == np.float32 else (module, np.inf)
     with own_settings(torch.device(device)), torch.inference_mode():
-        for start, stop in row_blocks(X.shape[0], max(X.shape[1], n_outputs)):
+        for start, stop in row_blocks(len(result), max(X.shape[1], n_outputs), X.dtype.itemsize):
             # torch takes no read-only arrays.
             rows = np.require(dense(X[start:stop]), requirements=["C", "W"])
             is_far = limit < np.inf and float(max(rows.max(), -rows.min())) > limit
