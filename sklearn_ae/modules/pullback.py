@@ -131,7 +131,7 @@ def _gelu(module: nn.GELU, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     if x.dtype == torch.float32 and x.numel() > MANY:
         return F.gelu(x), lambda gradient: torch.ops.aten.gelu_backward(gradient, x)
     # The normal distribution function and its density. New arrays cost as much as what is computed.
-    below = x.mul(math.sqrt(0.5)).erf_().add_(1).mul_(0.5)
+    below = torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5)
     density = x.square().mul_(-0.5).exp_()
     derivative = torch.addcmul(below, x, density, value=1 / math.sqrt(2 * math.pi))
     return x * below, lambda gradient: gradient * derivative

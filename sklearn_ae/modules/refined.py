@@ -70,14 +70,14 @@ class RefinedEncoder(nn.Module):
             tried = torch.addcmul(codes, step, gradient, value=-1)
             if i == self.n_steps - 1:
                 tried_error = _square(self.decoder(tried) - x)
-                return torch.where(tried_error < (1 + TOLERANCE) * error, tried, codes)
+                return torch.where(tried_error - error <= TOLERANCE * error, tried, codes)
             tried_error, tried_gradient = self._error_and_gradient(tried, x)
-            better = tried_error < (1 + TOLERANCE) * error
+            better = tried_error - error <= TOLERANCE * error
             turned = gradient - tried_gradient
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
             factor = (gradient * turned).sum(-1, keepdim=True) / _square(turned)
             factor = torch.where(factor > 0, factor.clamp(max=STRETCHED), 1.0)
-            step = step * torch.where(better, factor, SHORTENED)
+            step = torch.where(better, step * factor, step * SHORTENED)
             codes = torch.where(better, tried, codes)
             gradient = torch.where(better, tried_gradient, gradient)
             error = torch.where(better, tried_error, error)
