@@ -198,7 +198,7 @@ def _by_blocks(
         # Not in inference mode: users may compute gradients of what they make of it.
         result = torch.empty((n_rows, *shape), dtype=dtype, device=getattr(given, "device", "cpu"))
         with torch.inference_mode():
-            for start, stop in row_blocks(n_rows, max(n_columns, *shape, 1)):
+            for start, stop in row_blocks(n_rows, max(n_columns, *shape, 1), given.dtype.itemsize):
                 rows = _as_tensor(given[start:stop]).to(device)
                 result[start:stop] = function(rows)
     return like(result, X)

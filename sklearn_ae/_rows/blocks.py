@@ -8,17 +8,19 @@ from scipy import sparse
 
 # Bounds the memory, and what hidden layers make of so many rows stays in a processor's cache.
 BLOCK_CELLS = 2**20
+# In float32; of wider numbers the cache holds fewer.
 BLOCK_ROWS = 512
+SINGLE = 4
 
 
-def block_size(n_columns: int) -> int:
+def block_size(n_columns: int, itemsize: int = SINGLE) -> int:
     """Return the rows of a block that is small beside any machine's memory."""
-    return min(max(BLOCK_CELLS // n_columns, 1), BLOCK_ROWS)
+    return max(min(BLOCK_CELLS // n_columns, BLOCK_ROWS * SINGLE // itemsize), 1)
 
 
-def row_blocks(n_rows: int, n_columns: int) -> Iterator[tuple[int, int]]:
+def row_blocks(n_rows: int, n_columns: int, itemsize: int = SINGLE) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of blocks of rows that are small beside any machine's memory."""
-    size = block_size(n_columns)
+    size = block_size(n_columns, itemsize)
     for start in range(0, n_rows, size):
         yield start, min(start + size, n_rows)
 

@@ -100,13 +100,14 @@ def _corrected(module: Corrected) -> Parted | None:
     def features(z: torch.Tensor) -> tuple[torch.Tensor, Pull]:
         fade = module.fade(z)
         straight, pull_linear = linear.features(z)
-        curved, pull_correction = correction.features(module.bounded(z))
-        inside = (z >= module.low) & (z <= module.high)
+        bounded = torch.clamp(z, module.low, module.high)
+        curved, pull_correction = correction.features(bounded / module.input_scale)
+        slope = (bounded == z) / module.input_scale
 
         def back(gradient: torch.Tensor) -> torch.Tensor:
             by_linear, by_curved, _ = gradient.split([n_linear, n_corrections, 1], -1)
-            corrected = pull_correction(by_curved * fade) / module.input_scale
-            return torch.addcmul(pull_linear(by_linear), corrected, inside)
+            corrected = pull_correction(by_curved * fade)
+            return torch.addcmul(pull_linear(by_linear), corrected, slope)
 
         return torch.cat([straight, curved * fade, fade], -1), back
 

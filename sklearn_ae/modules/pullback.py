@@ -17,6 +17,8 @@ from sklearn_ae.modules.nested import Between
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
 
+# Cells of an activation from which torch's own gradient is faster in float32.
+MANY = 2**12
 # Maps the gradient of something by the outputs to that by the inputs.
 Pull = Callable[[torch.Tensor], torch.Tensor]
 
@@ -67,7 +69,8 @@ def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
 
 
 def _linear(layer: Any, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    return layer(x), lambda gradient: gradient @ layer.weight
+    weight = layer.weight
+    return F.linear(x, weight, layer.bias), lambda gradient: gradient @ weight
 
 
 def _transposed(layer: Transposed, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
@@ -92,12 +95,13 @@ def _corrected(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     # Where it fades counts as given, as in training.
     weight = module.fade(x) * module.output_scale
     linear, pull_linear = vjp(module.linear, x)
-    correction, pull_correction = vjp(module.correction, module.bounded(x))
-    inside = (x >= module.low) & (x <= module.high)
+    bounded = torch.clamp(x, module.low, module.high)
+    correction, pull_correction = vjp(module.correction, bounded / module.input_scale)
+    slope = (bounded == x) / module.input_scale
 
     def back(gradient: torch.Tensor) -> torch.Tensor:
-        corrected = pull_correction(gradient * weight) / module.input_scale
-        return torch.addcmul(pull_linear(gradient), corrected, inside)
+        corrected = pull_correction(gradient * weight)
+        return torch.addcmul(pull_linear(gradient), corrected, slope)
 
     return torch.addcmul(linear, weight, correction), back
 
@@ -123,10 +127,13 @@ def _between(module: Between, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
 def _gelu(module: nn.GELU, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     if module.approximate != "none":
         return _any(module, x)
+    # torch is fast at many in this dtype, and slow to begin.
+    if x.dtype == torch.float32 and x.numel() > MANY:
+        return F.gelu(x), lambda gradient: torch.ops.aten.gelu_backward(gradient, x)
     # The normal distribution function and its density. New arrays cost as much as what is computed.
     below = torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5)
-    density = x.square().mul_(-0.5).sub_(math.log(2 * math.pi) / 2).exp_()
-    derivative = torch.addcmul(below, x, density)
+    density = x.square().mul_(-0.5).exp_()
+    derivative = torch.addcmul(below, x, density, value=1 / math.sqrt(2 * math.pi))
     return x * below, lambda gradient: gradient * derivative
 
 

@@ -77,18 +77,18 @@ class RefinedEncoder(nn.Module):
         # Of a linear map with orthonormal rows, as PCA is, 1 is the best step. No step can gain
         # more than all of the error.
         steepness = _square(gradient)
-        step = torch.where(steepness > 2 * error, 2 * error / steepness, 1.0)
+        step = torch.where(steepness > error, error / steepness, 1.0)
         for i in range(self.n_steps):
-            tried = codes - step * gradient
+            tried = torch.addcmul(codes, step, gradient, value=-1)
             if i == self.n_steps - 1:
                 return torch.where(missed.at(tried) - error <= TOLERANCE * error, tried, codes)
             tried_error, tried_gradient = missed.around(tried)
             better = tried_error - error <= TOLERANCE * error
-            turned = tried_gradient - gradient
+            turned = gradient - tried_gradient
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
-            length = ((tried - codes) * turned).sum(-1, keepdim=True) / _square(turned)
-            length = torch.where(length > 0, length.minimum(STRETCHED * step), step)
-            step = torch.where(better, length, step * SHORTENED)
+            factor = (gradient * turned).sum(-1, keepdim=True) / _square(turned)
+            factor = torch.where(factor > 0, factor.clamp(max=STRETCHED), 1.0)
+            step = torch.where(better, step * factor, step * SHORTENED)
             codes = torch.where(better, tried, codes)
             gradient = torch.where(better, tried_gradient, gradient)
             error = torch.where(better, tried_error, error)
@@ -104,7 +104,7 @@ class RefinedEncoder(nn.Module):
 
 
 class _InRows:
-    """Half the squared error of each row, and its gradient by the code; in inference mode too."""
+    """The squared error of each row, and half its gradient by the code; in inference mode too."""
 
     def __init__(self, decoder: nn.Module, x: torch.Tensor):
         self.decoder = decoder
@@ -112,13 +112,13 @@ class _InRows:
 
     def at(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the errors of codes."""
-        return _square(self.decoder(codes) - self.x) / 2
+        return _square(self.decoder(codes) - self.x)
 
     def around(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the errors of codes and the gradients."""
+        """Return the errors of codes and half the gradients."""
         rebuilt, pull = vjp(self.decoder, codes)
-        missed = rebuilt - self.x  # itself the gradient at the decoder's end
-        return _square(missed) / 2, pull(missed)
+        missed = rebuilt - self.x  # itself half the gradient at the decoder's end
+        return _square(missed), pull(missed)
 
     at_start = around
 
@@ -135,11 +135,11 @@ class _InFeatures:
         self.x = x
 
     def at_start(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the errors of the codes that are started from, and the gradients."""
+        """Return the errors of the codes that are started from, and half the gradients."""
         weight = self.decoder.weight
         self.features, pull = self.decoder.features(codes)
         missed = torch.addmm(self.decoder.bias, self.features, weight) - self.x
-        self.error, self.slope = _square(missed) / 2, missed @ weight.T
+        self.error, self.slope = _square(missed), missed @ weight.T
         self.products = weight @ weight.T
         return self.error, pull(self.slope)
 
@@ -149,7 +149,7 @@ class _InFeatures:
         return error
 
     def around(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the errors of codes and the gradients."""
+        """Return the errors of codes and half the gradients."""
         error, slope, pull = self._moved_to(codes)
         return error, pull(slope)
 
@@ -157,8 +157,9 @@ class _InFeatures:
         features, pull = self.decoder.features(codes)
         away = features - self.features
         turned = away @ self.products
-        error = self.error + (away * (self.slope + turned / 2)).sum(-1, keepdim=True)
-        return error, self.slope + turned, pull
+        slope = self.slope + turned
+        error = self.error + (away * (self.slope + slope)).sum(-1, keepdim=True)
+        return error, slope, pull
 
 
 def _square(x: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from sklearn_ae.modules import (
     transposed,
 )
 from sklearn_ae.modules.nested import Between
-from sklearn_ae.modules.pullback import DERIVATIVES, PULLBACKS, vjp
+from sklearn_ae.modules.pullback import DERIVATIVES, MANY, PULLBACKS, vjp
 
 KNOWN_ACTIVATIONS = [nn.ELU, nn.GELU, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Tanh]
 
@@ -53,6 +53,19 @@ def test_is_that_of_torch(make):
         pulled = pull(gradient)
     torch.testing.assert_close(output, expected.detach(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(pulled, pull_expected(gradient)[0].detach(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_rows", [1, MANY])
+def test_gelu_in_float32_is_that_in_float64(n_rows):
+    """Few rows and many are computed in two ways."""
+    x = 3 * draw(n_rows, 3)
+    output, pull = vjp(nn.GELU(), x.float())
+    expected, pull_expected = vjp(nn.GELU(), x)
+    assert output.dtype == torch.float32
+    torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-5)
+    gradient = draw(n_rows, 3)
+    found = pull(gradient.float()).double()
+    torch.testing.assert_close(found, pull_expected(gradient), rtol=1e-5, atol=1e-5)
 
 
 def test_every_kind_is_tried():
