@@ -4,7 +4,7 @@
 
 Each line is a fresh process, all in turn; medians, in brackets the fastest and the slowest. Seconds
 are from its start to the end of the last statement, imports included, on scikit-learn's digits. A
-first round, which nobody counts, writes the files of bytecode.
+first round of these, which nobody counts, writes the files of bytecode.
 
 A search is `GridSearchCV` over three sizes with `refit=False`: of the reduction and a logistic
 regression, with one process and with two. Its seconds are those of `fit` alone, for the first
@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from report import print_versions
+from report import median_and_range, print_versions
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
@@ -93,12 +93,6 @@ def in_turn(cases: dict[str, str], measure: Callable, repetitions: int) -> dict[
     return {name: np.array([found[name] for found in rounds]) for name in cases}
 
 
-def cell(values: np.ndarray, digits: int = 2) -> str:
-    """Return the median, the least and the most."""
-    numbers = (np.median(values), min(values), max(values))
-    return "{} ({} to {})".format(*(f"{number:.{digits}f}" for number in numbers))
-
-
 def first_block() -> str:
     """Return the README's first block of Python."""
     readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
@@ -141,11 +135,9 @@ def print_processes(repetitions: int) -> None:
             found = in_turn(cases, process_seconds, repetitions)
             first = next(iter(found.values()))
             for name, values in found.items():
+                seconds, times = median_and_range(values), median_and_range(values / first, 1)
                 more = np.median(values - first)
-                print(
-                    f"  {name:<40}{cell(values):>24}{cell(values / first, 1):>24}{more:>8.2f}",
-                    flush=True,
-                )
+                print(f"  {name:<40}{seconds:>24}{times:>24}{more:>8.2f}", flush=True)
 
 
 def print_searches(repetitions: int, folds: int) -> None:
@@ -166,15 +158,15 @@ def print_searches(repetitions: int, folds: int) -> None:
             )
     found = in_turn(cases, lambda code: json.loads(run(code)), repetitions)
     n_fits = len(SIZES) * folds
-    print(
-        f"\nsearch of {n_fits} fits; two processes are at most {n_fits / -(-n_fits // 2):.2f} times faster"
-    )
+    bound = n_fits / -(-n_fits // 2)
+    print(f"\nsearch of {n_fits} fits; two processes are at most {bound:.2f} times faster")
     print(f"{'':<32}{'n_jobs=1, seconds':>24}{'n_jobs=2, seconds':>24}{'times faster':>24}")
     for model in models:
         for i, which in enumerate(("first", "second")):
             one, two = (found[model, jobs][:, i] for jobs in (1, 2))
             name = f"{model.partition('(')[0]}, {which}"
-            print(f"{name:<32}{cell(one):>24}{cell(two):>24}{cell(one / two):>24}")
+            cells = [median_and_range(values) for values in (one, two, one / two)]
+            print(f"{name:<32}" + "".join(f"{cell:>24}" for cell in cells))
 
 
 def main() -> None:
