@@ -150,9 +150,17 @@ def mlp_regressor(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> 
         curve.measure(network.predict)
 
 
+def prepare_tensorflow() -> None:
+    """Let TensorFlow say little, and take as many threads as the others are told to."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "OMP_NUM_THREADS" in os.environ:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ.setdefault(name, os.environ["OMP_NUM_THREADS"])
+
+
 def keras(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> None:
     """Train a Keras model, compiled as its guide on autoencoders does."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_tensorflow()
     import keras
 
     class Measure(keras.callbacks.Callback):
@@ -238,7 +246,7 @@ def hypertools(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> Non
 
 def parametric_umap(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> None:
     """Train umap-learn's encoder and decoder, the decoder by the squared error."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_tensorflow()
     import keras
     from umap.parametric_umap import ParametricUMAP
 

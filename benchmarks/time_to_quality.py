@@ -215,12 +215,13 @@ def draw(tasks: dict[str, tuple[dict, float]], path: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    plt.rcParams["font.size"] = 11
     n_columns = min(len(tasks), 3)
     n_rows = -(-len(tasks) // n_columns)
     figure, axes = plt.subplots(
         n_rows,
         n_columns,
-        figsize=(3.6 * n_columns + 2.2, 3.4 * n_rows),
+        figsize=(max(3.5 * n_columns, 6) + 2.5, max(3.4 * n_rows, 4)),
         layout="constrained",
         sharey=True,
         squeeze=False,
@@ -229,12 +230,12 @@ def draw(tasks: dict[str, tuple[dict, float]], path: str) -> None:
         for i, (method, runs) in enumerate(curves.items()):
             seconds, errors = np.transpose(runs[0])
             ours = method in OURS
-            style = "-" if ours else ("-", "--", "-.", ":")[i % 4]
             ax.plot(
                 seconds,
                 errors / pca,
-                style,
-                color=f"C{i}",
+                "-" if ours else ("-", "--", "-.", ":")[i % 4],
+                marker="o",
+                markevery=[-1],  # the end, all there is of a peer whose first epoch is its last
                 label=method,
                 lw=2.8 if ours else 1.6,
                 zorder=2 + ours,
@@ -247,7 +248,7 @@ def draw(tasks: dict[str, tuple[dict, float]], path: str) -> None:
     figure.supxlabel("seconds")
     figure.supylabel("held-out error, of PCA's")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, handlelength=3.5)
     figure.savefig(path, dpi=100)
 
 
