@@ -6,8 +6,9 @@ Sizes are 2, 4, 8, 16 and 32, as far as they are below three quarters of the col
 the largest once, in default parameters with `max_components` and an empty `memory`, and fits each
 size from there: its seconds are those of all these fits. A peer, of the same widths, is trained for
 each size, until held-out rows are rebuilt as well as ours of that size rebuilds them; or, so that
-the search ends, for ten times the seconds of our whole search, shared out evenly among the sizes.
-It is told when to stop by rows that a user does not have, and the clock stands still meanwhile.
+the search ends, for ten times the seconds of our whole search, shared out evenly among the sizes,
+and at least one epoch. It is told when to stop by rows that a user does not have, and the clock
+stands still meanwhile.
 
 Seconds and errors are medians of the repetitions, in turn on the same threads; errors are those
 where each ended, as shares of the error of PCA of the same size. `time_to_quality.py` says what

@@ -44,15 +44,16 @@ RATIOS = (1.0, 0.9, 0.8, 0.7)
 EPOCHS = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40, 56, 80, 100)
 TORCH = "torch==" + version("torch").split("+")[0]
 ENVIRONMENTS = Path(__file__).parents[1] / ".venv-peers"
+KERAS = ["keras==3.15.1", "tensorflow-cpu==2.21.0"]
 # What a peer's environment needs; the others run in ours.
 REQUIREMENTS = {
     "torch": [],
     "skorch": [],
     "MLPRegressor": [],
-    "Keras": ["keras", "tensorflow-cpu"],
-    "PyOD": ["pyod", TORCH, "tqdm"],
-    "hypertools": ["hypertools", TORCH],
-    "ParametricUMAP": ["umap-learn", "keras", "tensorflow-cpu"],
+    "Keras": KERAS,
+    "PyOD": ["pyod==3.6.7", TORCH, "tqdm"],
+    "hypertools": ["hypertools==1.1.0", TORCH],
+    "ParametricUMAP": ["umap-learn==0.5.12", *KERAS],
 }
 OURS = {"sklearn_ae": "pca", "sklearn_ae, random": "random"}
 TASKS = (
@@ -183,10 +184,10 @@ def print_task(name: str, curves: dict[str, list], pca: float, pca_seconds: floa
     for method, runs in curves.items():
         medians = [float(np.median([seconds_to(r, x * pca) for r in runs])) for x in RATIOS]
         ours = ours or medians
-        cells = [
-            f"{seconds:.2f} ({seconds / own:.1f} x)" if np.isfinite(seconds) else "-"
-            for seconds, own in zip(medians, ours, strict=True)
-        ]
+        cells = []
+        for seconds, own in zip(medians, ours, strict=True):
+            times = f" ({seconds / own:.1f} x)" if np.isfinite(own) else ""
+            cells.append(f"{seconds:.2f}{times}" if np.isfinite(seconds) else "-")
         last = f"{runs[0][-1][1] / pca:.2f} at {runs[0][-1][0]:.0f} s"
         print(f"{method:>19}" + "".join(f"{cell:>18}" for cell in [*cells, last]), flush=True)
 
