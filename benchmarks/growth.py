@@ -76,7 +76,9 @@ def draw(results: dict[str, list[dict]], path: str) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import EngFormatter
 
+    plt.rcParams["font.size"] = 12
     figure, axes = plt.subplots(
         2,
         len(SERIES),
@@ -93,6 +95,10 @@ def draw(results: dict[str, list[dict]], path: str) -> None:
         column[1].plot(sizes, memory, "o-", color="0.35")
         for ax in column:
             ax.set(xscale="log", yscale="log")
+            ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.minorticks_off()
+            ax.grid(color="0.9")
         column[0].set_title(name)
         column[1].set_xlabel(name.split(",")[0])
     axes[0][0].set_ylabel("seconds")

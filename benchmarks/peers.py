@@ -4,8 +4,9 @@
 
 `time_to_quality.py` runs this file in an environment of the method's own, where sklearn_ae is not
 installed. The task names files of rows and where the curve goes: [[seconds, squared error], ...],
-an entry an epoch. The clock stops while the held-out rows are measured, and a first training on few
-rows, whose seconds nobody counts, loads what the process will need.
+an entry an epoch. It says after how many seconds training ends, and at which error before. The
+clock stops while the held-out rows are measured, and a first training on few rows, whose seconds
+nobody counts, loads what the process will need.
 """
 
 import itertools
@@ -25,7 +26,7 @@ BATCH_SIZE = 128
 MOST_EPOCHS = 100_000
 
 
-class TimeIsUpError(Exception):
+class TrainingIsOverError(Exception):
     """Leaves a peer's own loop over the epochs."""
 
 
@@ -39,12 +40,15 @@ class Curve:
         Held-out rows.
     seconds : float
         How long training may take.
+    target : float
+        Error at which training ends before.
     points : list of (float, float)
         Seconds of training, and squared error summed over the cells.
     """
 
     X_test: np.ndarray
     seconds: float
+    target: float = 0.0
     points: list[tuple[float, float]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -56,14 +60,14 @@ class Curve:
 
         Raises
         ------
-        TimeIsUpError
-            Where training took longer than it may.
+        TrainingIsOverError
+            Where training took longer than it may, or has reached the target.
         """
         stopped = time.perf_counter()
         error = np.square(self.X_test - np.asarray(rebuild(self.X_test)), dtype=np.float64).sum()
         self.points.append((stopped - self.began, float(error)))
-        if stopped - self.began > self.seconds:
-            raise TimeIsUpError
+        if stopped - self.began > self.seconds or error <= self.target:
+            raise TrainingIsOverError
         self.began += time.perf_counter() - stopped
 
 
@@ -146,9 +150,17 @@ def mlp_regressor(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> 
         curve.measure(network.predict)
 
 
+def prepare_tensorflow() -> None:
+    """Let TensorFlow say little, and take as many threads as the others are told to."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "OMP_NUM_THREADS" in os.environ:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ.setdefault(name, os.environ["OMP_NUM_THREADS"])
+
+
 def keras(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> None:
     """Train a Keras model, compiled as its guide on autoencoders does."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_tensorflow()
     import keras
 
     class Measure(keras.callbacks.Callback):
@@ -234,17 +246,23 @@ def hypertools(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> Non
 
 def parametric_umap(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -> None:
     """Train umap-learn's encoder and decoder, the decoder by the squared error."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_tensorflow()
     import keras
     from umap.parametric_umap import ParametricUMAP
 
+    n_batches = 0
+
     class Measure(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            curve.measure(
-                lambda rows: decoder.predict(
-                    encoder.predict(rows, batch_size=2_000, verbose=0), batch_size=2_000, verbose=0
-                )
-            )
+        # Its epochs are over the graph's edges, and last minutes: batches of rows are counted.
+        def on_train_batch_end(self, batch, logs=None):
+            nonlocal n_batches
+            n_batches += 1
+            if n_batches % -(-len(X) // BATCH_SIZE) == 0:
+                curve.measure(rebuild)
+
+    def rebuild(rows):
+        codes = encoder.predict(rows, batch_size=2_000, verbose=0)
+        return decoder.predict(codes, batch_size=2_000, verbose=0)
 
     keras.utils.set_random_seed(0)
     n_features = X.shape[1]
@@ -272,7 +290,7 @@ def parametric_umap(X: np.ndarray, curve: Curve, hidden: list[int], size: int) -
         random_state=0,
     )
     # How long it trains is an attribute, not a parameter.
-    reducer.n_training_epochs = 10
+    reducer.n_training_epochs = MOST_EPOCHS
     reducer.fit(X)
 
 
@@ -293,14 +311,14 @@ def main() -> None:
     with open(path) as file:
         task = json.load(file)
     X, X_test = np.load(task["X_train"]), np.load(task["X_test"])
-    curve = Curve(X_test, task["seconds"])
+    curve = Curve(X_test, task["seconds"], task["target"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for found, rows in ((Curve(X_test[:500], 0), X[:1_000].copy()), (curve, X)):
             found.start()
             try:
                 METHODS[method](rows, found, task["hidden"], task["size"])
-            except TimeIsUpError:
+            except TrainingIsOverError:
                 continue
     with open(task["curve"], "w") as file:
         json.dump(curve.points, file)

@@ -31,6 +31,12 @@ def mean_and_spread(runs: ArrayLike) -> list[str]:
     return [f"{mean:.2f} ± {spread:.2f}" for mean, spread in columns]
 
 
+def median_and_range(values: ArrayLike, digits: int = 2) -> str:
+    """Return the median, the least and the most."""
+    numbers = (np.median(values), np.min(values), np.max(values))
+    return "{} ({} to {})".format(*(f"{number:.{digits}f}" for number in numbers))
+
+
 @functools.cache
 def warm_up() -> None:
     """Let the process load what the first fit loads: more than a second, which no table owes."""

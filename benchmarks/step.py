@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from peers import Curve, TimeIsUpError, skorch, torch_loop
+from peers import Curve, TrainingIsOverError, skorch, torch_loop
 from report import print_versions
 
 from sklearn_ae import AutoencoderTransformer
@@ -31,7 +31,7 @@ class Epochs(Curve):
         """Count the epoch."""
         self.points.append((time.perf_counter() - self.began, 0.0))
         if len(self.points) > self.seconds:
-            raise TimeIsUpError
+            raise TrainingIsOverError
 
 
 def peer(train: Callable) -> Callable[[np.ndarray, int], float]:
@@ -42,7 +42,7 @@ def peer(train: Callable) -> Callable[[np.ndarray, int], float]:
         epochs.start()
         try:
             train(X, epochs, HIDDEN, SIZE)
-        except TimeIsUpError:
+        except TrainingIsOverError:
             pass
         return epochs.points[-1][0] - epochs.points[0][0]
 
