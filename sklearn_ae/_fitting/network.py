@@ -76,7 +76,8 @@ def build_pca(
 
 def _linear(weight, bias, dtype):
     """Make a linear layer of given weights."""
-    return linear_of(*(torch.tensor(np.ascontiguousarray(a), dtype=dtype) for a in (weight, bias)))
+    parts = (np.ascontiguousarray(part) for part in (weight, bias))
+    return linear_of(*(torch.tensor(part, dtype=dtype, device="cpu") for part in parts))
 
 
 def _probabilities(spec, scaling):

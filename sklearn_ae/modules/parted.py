@@ -9,7 +9,7 @@ from torch import nn
 
 from sklearn_ae.modules.corrected import Corrected, Gate
 from sklearn_ae.modules.nested import Between
-from sklearn_ae.modules.pullback import Pull, is_changed, vjp
+from sklearn_ae.modules.pullback import Pull, is_changed, vjp_in_turn
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
 
@@ -68,13 +68,14 @@ def _as_it_is(weight: torch.Tensor, bias: torch.Tensor | None) -> Parted:
 
 
 def _sequential(layers: Any) -> Parted | None:
-    last = parted(layers[-1]) if len(layers) else None
+    # As a list: a part of a subclass cannot be made by taking a slice of it.
+    before = list(layers)
+    last = parted(before.pop()) if before else None
     if last is None:
         return None
-    before = layers[:-1]
 
     def features(z: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-        hidden, pull = vjp(before, z)
+        hidden, pull = vjp_in_turn(before, z)
         found, pull_last = last.features(hidden)
         return found, lambda gradient: pull(pull_last(gradient))
 

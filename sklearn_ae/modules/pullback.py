@@ -4,7 +4,7 @@ Recording and replaying costs a small network more than its arithmetic.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -77,7 +77,8 @@ def _transposed(layer: Transposed, x: torch.Tensor) -> tuple[torch.Tensor, Pull]
     return layer(x), lambda gradient: gradient @ layer.weight.T
 
 
-def _sequential(layers: Any, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+def vjp_in_turn(layers: Iterable[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+    """Return the output of modules, one after the other, and what pulls gradients back."""
     pulls: list[Pull] = []
     for layer in layers:
         x, pull = vjp(layer, x)
@@ -141,7 +142,7 @@ PULLBACKS: dict[Callable, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull
     nn.Linear.forward: _linear,
     StartedLinear.forward: _linear,
     Transposed.forward: _transposed,
-    nn.Sequential.forward: _sequential,
+    nn.Sequential.forward: vjp_in_turn,
     Corrected.forward: _corrected,
     Gate.forward: _gate,
     Between.forward: _between,

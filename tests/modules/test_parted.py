@@ -7,6 +7,14 @@ from sklearn_ae.modules import Corrected, Gate, StartedLinear, Transposed, dense
 from sklearn_ae.modules.nested import Between
 from sklearn_ae.modules.parted import PARTS, parted
 
+
+class Made(nn.Sequential):
+    """Has a constructor of its own."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(nn.Linear(n_inputs, 4), nn.Tanh(), nn.Linear(4, n_outputs))
+
+
 KNOWN = {
     "Linear": lambda: nn.Linear(3, 5),
     "no bias": lambda: nn.Linear(3, 5, bias=False),
@@ -14,6 +22,7 @@ KNOWN = {
     "Transposed": lambda: transposed(dense(4, [], 3, nn.Tanh, generator())),
     "Sequential": lambda: dense(3, [4, 5], 6, nn.SiLU, generator()),
     "Sequential of Sequential": lambda: nn.Sequential(nn.Tanh(), nn.Sequential(nn.Linear(3, 4))),
+    "a kind of Sequential": lambda: Made(3, 5),
     "Corrected": corrected,
     "Between": between,
     "Gate": gate,
