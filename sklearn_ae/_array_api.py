@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch.utils.dlpack import from_dlpack
 
 from sklearn_ae._sklearn import get_namespace
@@ -20,15 +19,20 @@ def float_types(X: Any) -> list:
     return [xp.float64, xp.float32]
 
 
+def _is_foreign(X: Any) -> bool:
+    """Tell whether this is an array of another namespace than numpy's."""
+    return hasattr(X, "__dlpack__") and not isinstance(X, np.ndarray)
+
+
 def as_rows(X: Any) -> Any:
-    """Return an ndarray or a sparse matrix as it is, and another array as a tensor.
+    """Return what is not an array of another namespace as it is, and that as a tensor.
 
     Raises
     ------
     ValueError
         If it is a sparse tensor.
     """
-    if isinstance(X, np.ndarray) or sparse.issparse(X):
+    if not _is_foreign(X):
         return X
     # Gradients are not computed through an estimator.
     tensor = (X if torch.is_tensor(X) else from_dlpack(X)).detach()
@@ -41,14 +45,14 @@ def as_rows(X: Any) -> Any:
 
 
 def on_host(X: Any) -> Any:
-    """Return an ndarray or a sparse matrix as it is, and another array as an ndarray."""
+    """Return what is not an array of another namespace as it is, and that as an ndarray."""
     rows = as_rows(X)
     return rows.cpu().numpy() if torch.is_tensor(rows) else rows
 
 
 def like(values: np.ndarray | torch.Tensor, X: Any) -> Any:
-    """Return values in the namespace and on the device of `X`; numpy's for a sparse matrix."""
-    if isinstance(X, np.ndarray) or sparse.issparse(X):
+    """Return values in the namespace and on the device of `X`; numpy's where it has none."""
+    if not _is_foreign(X):
         return on_host(values)
     device = as_rows(X).device
     # A copy of numpy's, which may be read-only.

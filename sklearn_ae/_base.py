@@ -12,9 +12,8 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
-from sklearn_ae._array_api import as_rows, float_types, like, on_host
+from sklearn_ae._array_api import as_rows, like, on_host
 from sklearn_ae._callbacks import copy_callbacks
 from sklearn_ae._device import nearest_device, own_settings
 from sklearn_ae._fitted import FittedMixin
@@ -29,7 +28,7 @@ from sklearn_ae._parameters import (
     read_parameters,
 )
 from sklearn_ae._persistence import modules_given, pack, pack_parameters, unpack, unpack_parameters
-from sklearn_ae._rows import Scaling
+from sklearn_ae._rows import Scaling, Source
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
 
@@ -98,7 +97,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         # A subclass may have a constructor of its own, with fewer of them.
         params = {name: getattr(self, name) for name in self._parameter_constraints}
         network, training = read_parameters(params, type(self).__name__)
-        X = validate_data(self, X, accept_sparse="csr", dtype=float_types(X), ensure_min_samples=2)
+        X = self._validated(X, ensure_min_samples=2)
         if sparse.issparse(X) and not X.has_canonical_format:
             # Cells that are stored in parts, or out of order.
             X = X.copy()
@@ -161,7 +160,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             return bare._pack({k: v for k, v in vars(bare).items() if k not in params})
 
         try:
-            found = remembered(self.memory, pack_parameters(decided_by), params, X, trained)
+            rows = X.fingerprint() if isinstance(X, Source) else X
+            found = remembered(self.memory, pack_parameters(decided_by), params, rows, trained)
         except KeyboardInterrupt:
             if not interrupted:
                 raise

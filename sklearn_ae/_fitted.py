@@ -15,9 +15,12 @@ from sklearn_ae._inference import (
     squared_errors,
     sum_of_squares_about,
 )
-from sklearn_ae._rows import Scaling
+from sklearn_ae._rows import Scaling, as_source, is_lazy
 from sklearn_ae._sizes import SizesMixin
 from sklearn_ae._sklearn import check_same_namespace
+
+# Rows that say what the columns of a source are.
+N_HEAD = 256
 
 
 class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -56,6 +59,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
             shape (n_samples, size of the layer).
         """
+        if is_lazy(X):
+            return self._lazily("transform", X, self._n_features_out)
         return self._transform(self._check_rows(X, "transform"))
 
     def inverse_transform(self, X: Any) -> Any:
@@ -83,6 +88,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
                 "hidden layer, which inverse_transform cannot decode. Fit with code_layer=None, "
                 "or use reconstruct."
             )
+        if is_lazy(X):
+            return self._lazily("inverse_transform", X, self.n_features_in_)
         check_same_namespace(X, self, attribute="mean_", method="inverse_transform")
         X = check_array(X, dtype=float_types(X))
         if X.shape[1] != self.n_components_:
@@ -128,6 +135,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         X_hat : ndarray of shape (n_samples, n_features)
             What the codes keep of them.
         """
+        if is_lazy(X):
+            return self._lazily("reconstruct", X, self.n_features_in_)
         return self._reconstruct(self._check_rows(X, "reconstruct"))
 
     def score_samples(self, X: Any) -> Any:
@@ -174,7 +183,30 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
     def _check_rows(self, X: Any, method: str) -> Any:
         check_is_fitted(self)
         check_same_namespace(X, self, attribute="mean_", method=method)
-        return validate_data(self, X, accept_sparse="csr", dtype=float_types(X), reset=False)
+        return self._validated(X, reset=False)
+
+    def _validated(self, X: Any, **checks: Any) -> Any:
+        """Check rows, and of those that are not in memory the first."""
+        source = as_source(X)
+        if source is None:
+            return validate_data(self, X, accept_sparse="csr", dtype=float_types(X), **checks)
+        validate_data(self, source.head(N_HEAD), dtype=[np.float64, np.float32], **checks)
+        return source
+
+    def _lazily(self, method: str, X: Any, n_outputs: int) -> Any:
+        """Let dask call a method, on each of its blocks of rows, of the estimator as it is now."""
+        check_is_fitted(self)
+        fitted = object.__new__(type(self))
+        fitted.__dict__ |= self.__dict__
+        # A block has all columns.
+        X = X.rechunk({1: -1})
+        dtype = np.float32 if X.dtype == np.float32 else np.float64
+        return X.map_blocks(
+            getattr(fitted, method),
+            dtype=dtype,
+            chunks=(X.chunks[0], (n_outputs,)),
+            meta=np.empty((0, n_outputs), dtype),
+        )
 
     def _transform(self, X: Any) -> Any:
         return self._apply(self._coder, X, self._n_features_out)

@@ -11,7 +11,6 @@ import scipy
 import sklearn
 import skorch
 import torch
-from scipy import sparse
 from sklearn.utils.validation import check_memory
 from torch import nn
 
@@ -37,8 +36,8 @@ def remembered(
         All that decides the training but its rows and the code that it runs.
     params : dict
         Where users' code is: functions and classes, of which joblib looks at the names alone.
-    X : ndarray or CSR matrix of shape (n_rows, n_columns)
-        The rows.
+    X : ndarray or CSR matrix of shape (n_rows, n_columns), or list of str
+        The rows, or what other rows would not give.
     train : callable
         ``() -> result``, to be kept if it returns.
 
@@ -67,7 +66,7 @@ def remembered(
                 f"from others: {next(iter(error.args), error)} Give functions and classes of a "
                 "module in place of lambdas, or memory=None."
             ) from error
-    rows = X if sparse.issparse(X) else np.ascontiguousarray(X)
+    rows = np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X
     return cache(decided_by, rows, train)
 
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import torch
 
-from sklearn_ae._rows.blocks import block_size
 from sklearn_ae._rows.rows import Rows
 
 
@@ -40,13 +39,12 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the batches of one pass."""
         n_rows = len(self.rows)
-        order = None
-        if self.generator is not None:
-            order = torch.randperm(n_rows, generator=self.generator, device=self.generator.device)
-            order = order.to(self.rows.index_device)
         edges = [*self._starts(), n_rows]
         # Small batches are gathered many at once: for each alone, that takes longer than the copy.
-        n_batches = max(block_size(self.rows.n_columns) // self.batch_size, 1)
+        n_batches = max(self.rows.n_together // self.batch_size, 1)
+        order = None
+        if self.generator is not None:
+            order = self.rows.shuffled(n_batches * self.batch_size, self.generator)
         ends = [edges[i : i + n_batches + 1] for i in range(0, len(self), n_batches)]
         gathered: Iterator[torch.Tensor] = (
             self.rows.slice(e[0], e[-1]) if order is None else self.rows.take(order[e[0] : e[-1]])

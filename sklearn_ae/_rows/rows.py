@@ -11,7 +11,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sklearn_ae._rows.blocks import row_blocks
+from sklearn_ae._rows.blocks import block_size, row_blocks
+from sklearn_ae._rows.sources import Source
+
+# Bytes of the rows that are mixed where they are read run by run: runs enough, in memory enough.
+MIXED_BYTES, MOST_MIXED_BYTES, MIXED_RUNS = 2**25, 2**28, 16
 
 
 class Rows(Dataset):
@@ -58,6 +62,16 @@ class Rows(Dataset):
     def _chosen(self, index: torch.Tensor) -> "Rows":
         """Return the rows of `index` as rows of their own."""
         return DenseRows(self.take(index.to(self.index_device)))
+
+    @property
+    def n_together(self) -> int:
+        """How many rows are taken at once."""
+        return block_size(self.n_columns)
+
+    def shuffled(self, n_together: int, generator: torch.Generator) -> torch.Tensor:
+        """Return a new order of the rows, of which so many will be taken at once."""
+        order = torch.randperm(len(self), generator=generator, device=generator.device)
+        return order.to(self.index_device)
 
     def blocks(self) -> Iterator[torch.Tensor]:
         """Yield the rows in their order, a block at a time, on the device."""
@@ -160,6 +174,35 @@ class ScaledRows(_HostRows):
         rows = source - self.shift
         rows /= self.scale
         return rows.astype(np.float32)
+
+
+class StreamedRows(ScaledRows):
+    """Rows of a source, in its order; parameters likewise.
+
+    They are read run by run. Runs come in a new order in every pass, and the rows of some of them
+    are mixed.
+    """
+
+    source: Source
+
+    @property
+    def n_together(self) -> int:
+        """How many rows are taken at once, and mixed."""
+        row_bytes = 4 * self.n_columns
+        n_rows = min(MIXED_RUNS * self.source.run, MOST_MIXED_BYTES // row_bytes)
+        return max(self.source.run, n_rows, MIXED_BYTES // row_bytes)
+
+    def shuffled(self, n_together: int, generator: torch.Generator) -> torch.Tensor:
+        """Return an order of the runs, in which so many rows each are mixed."""
+        run = self.source.run
+        edges = np.searchsorted(self.order, np.arange(0, len(self.source) + run, run))
+        runs = torch.randperm(len(edges) - 1, generator=generator, device="cpu").numpy()
+        order = torch.from_numpy(np.concatenate([np.arange(edges[i], edges[i + 1]) for i in runs]))
+        mixed = [
+            part[torch.randperm(len(part), generator=generator, device="cpu")]
+            for part in order.split(n_together)
+        ]
+        return torch.cat(mixed)
 
 
 class SparseRows(_HostRows):

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_ae._rows.rows import KeptRows, Rows, ScaledRows, SparseRows
+from sklearn_ae._rows.rows import KeptRows, Rows, ScaledRows, SparseRows, StreamedRows
+from sklearn_ae._rows.sources import Source
 
 # Rows of more bytes are not copied: to scale them again in every pass costs little beside the rest
 # of the pass. In another order than C's, they would be slow to gather.
@@ -46,7 +47,7 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_columns)
+    X : ndarray, CSR matrix or Source of shape (n_rows, n_columns)
         float32 or float64; left as it is.
     order : ndarray of int
         Which of the rows are wanted, in which order.
@@ -57,10 +58,11 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
     """
     if sparse.issparse(X):
         return SparseRows(X, order, scaling.shift, scaling.scale, device)
-    rows = ScaledRows(X, order, scaling.shift, scaling.scale, device)
+    kind = StreamedRows if isinstance(X, Source) else ScaledRows
+    rows = kind(X, order, scaling.shift, scaling.scale, device)
     n_bytes = 4 * len(order) * X.shape[1]
     if device.type == "cuda":
         fits = n_bytes <= KEPT_SHARE * torch.cuda.mem_get_info(device)[0]
     else:
-        fits = X.nbytes <= LARGE_BYTES or not X.flags.c_contiguous
+        fits = X.nbytes <= LARGE_BYTES or (kind is ScaledRows and not X.flags.c_contiguous)
     return KeptRows(rows) if fits else rows
