@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_ae._rows import DenseRows, KeptRows, ScaledRows, SparseRows
+from sklearn_ae._rows import DenseRows, KeptRows, ScaledRows, Source, SparseRows, StreamedRows
 
-KINDS = ["dense", "scaled", "kept", "sparse"]
+KINDS = ["dense", "scaled", "kept", "sparse", "streamed"]
 SHIFT, SCALE = np.array([0.5, 0.0, -1.0, 2.0]), 4.0
 
 
@@ -21,6 +21,10 @@ def make_rows(kind, n_rows, device="cpu"):
     expected = torch.from_numpy(((matrix - SHIFT) / SCALE).astype(np.float32)).to(device)
     if kind == "dense":
         return DenseRows(expected.clone()), expected
+    if kind == "streamed":
+        source = Source(lambda start, stop: matrix[start:stop], matrix.shape, matrix.dtype)
+        source.run = 3
+        return StreamedRows(source, np.arange(n_rows), SHIFT, SCALE, device), expected
     backwards = np.arange(n_rows)[::-1]
     if kind == "sparse":
         matrix = sparse.csr_matrix(matrix[::-1])

@@ -2,7 +2,7 @@
 
 from sklearn_ae._rows.batches import Batches
 from sklearn_ae._rows.blocks import block_size, dense, row_blocks
-from sklearn_ae._rows.rows import DenseRows, KeptRows, Rows, ScaledRows, SparseRows
+from sklearn_ae._rows.rows import DenseRows, KeptRows, Rows, ScaledRows, SparseRows, StreamedRows
 from sklearn_ae._rows.scaling import Scaling, scaled_rows
 from sklearn_ae._rows.sources import Source, as_source, is_lazy
 from sklearn_ae._rows.sums import Sums, self_products, sum_of_squares, sum_up
@@ -16,6 +16,7 @@ __all__ = [
     "Scaling",
     "Source",
     "SparseRows",
+    "StreamedRows",
     "Sums",
     "as_source",
     "block_size",

@@ -80,7 +80,8 @@ class Source:
         order = np.argsort(index, kind="stable")
         numbers = index[order]
         runs, firsts = np.unique(numbers // self.run, return_index=True)
-        for run, first, last in zip(runs, firsts, [*firsts[1:], len(index)], strict=True):
+        lasts = np.append(firsts, len(index))[1:]
+        for run, first, last in zip(runs, firsts, lasts, strict=True):
             rows = self._run(int(run) * self.run)
             found[order[first:last]] = rows[numbers[first:last] - self._start]
         return found

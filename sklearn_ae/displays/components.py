@@ -120,7 +120,7 @@ class ComponentsDisplay:
             columns, or is of neither grey nor RGB images.
         """
         check_is_fitted(estimator)
-        X = on_host(estimator._check_rows(X, "transform"))
+        X = on_host(estimator._check_rows(X, "transform"))[:]
         if estimator._code_layer is not None:
             raise ValueError(
                 f"code_layer={estimator._code_layer!r} makes transform return a hidden layer, "

@@ -117,7 +117,7 @@ class LatentSpaceDisplay:
             more than 20 classes that are no numbers, or if `image_shape` does not fit the columns.
         """
         check_is_fitted(estimator)
-        X = on_host(estimator._check_rows(X, "transform"))
+        X = on_host(estimator._check_rows(X, "transform"))[:]
         codes = estimator._transform(X)
         inside = all(0 <= c < codes.shape[1] for c in components)
         if not (inside and len(components) == len(set(components)) == 2):

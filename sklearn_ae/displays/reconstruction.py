@@ -120,7 +120,7 @@ class ReconstructionDisplay:
             If `image_shape` does not fit the columns, or is of neither grey nor RGB images.
         """
         check_is_fitted(estimator)
-        X = on_host(estimator._check_rows(X, "reconstruct"))
+        X = on_host(estimator._check_rows(X, "reconstruct"))[:]
         shown = dense(X[:n_rows])
         shape = shape_to_draw(estimator, image_shape)
         corrupted = None
