@@ -21,7 +21,7 @@ from sklearn_ae import AutoencoderTransformer
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = [path for path in DOCS.rglob("*.md") if "```python" in path.read_text(encoding="utf-8")]
-OPTIONAL = ["mlflow", "onnxscript", "optuna", "rich", "skl2onnx", "skops", "tensorboard"]
+OPTIONAL = ["h5py", "mlflow", "onnxscript", "optuna", "rich", "skl2onnx", "skops", "tensorboard"]
 MISSING = [name for name in OPTIONAL if not find_spec(name)]
 
 
