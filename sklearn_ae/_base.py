@@ -57,7 +57,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows.
+            Training rows. Arrays of h5py, zarr and dask, AnnData's sparse matrices in files and
+            datasets of pyarrow are read where they lie, here and wherever rows are taken.
         y : Ignored
             Not used, present for API consistency by convention.
 

@@ -57,7 +57,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         -------
         Z : ndarray of shape (n_samples, n_components)
             Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
-            shape (n_samples, size of the layer).
+            shape (n_samples, size of the layer). Of an array of dask, one of dask.
         """
         if is_lazy(X):
             return self._lazily("transform", X, self._n_features_out)
