@@ -152,11 +152,13 @@ def main() -> None:
             ]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found = json.loads(done.stdout)
-            where = {"npy": "in memory"}.get(kind, kind)
-            where += "" if mixed == "-" else f", {mixed} mixed"
+            where = {"npy": "in memory"}.get(kind, kind) + (
+                "" if mixed == "-" else f", {mixed} mixed"
+            )
+            error = found["error"] / theirs
             print(
-                f"{where:<15} {found['start']:5.1f} s  {found['epoch']:6.1f} s  {found['peak']:7.0f}"
-                f"  {found['rows']:17,.0f}  {found['error'] / theirs:14.4f}",
+                f"{where:<15} {found['start']:5.1f} s  {found['epoch']:6.1f} s"
+                f"  {found['peak']:7.0f}  {found['rows']:17,.0f}  {error:14.4f}",
                 flush=True,
             )
 

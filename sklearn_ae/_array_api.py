@@ -15,6 +15,9 @@ from sklearn_ae._sklearn import get_namespace
 
 def float_types(X: Any) -> list:
     """Return float64 and float32 of the namespace of `X`: what rows are converted to."""
+    if torch.is_tensor(X) and X.is_complex():
+        # scikit-learn sees that of numpy's arrays alone.
+        raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
     xp, _ = get_namespace(X)
     return [xp.float64, xp.float32]
 
@@ -47,7 +50,7 @@ def as_rows(X: Any) -> Any:
 def on_host(X: Any) -> Any:
     """Return what is not an array of another namespace as it is, and that as an ndarray."""
     rows = as_rows(X)
-    return rows.cpu().numpy() if torch.is_tensor(rows) else rows
+    return rows.cpu().resolve_neg().numpy() if torch.is_tensor(rows) else rows
 
 
 def like(values: np.ndarray | torch.Tensor, X: Any) -> Any:

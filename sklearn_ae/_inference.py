@@ -146,7 +146,7 @@ def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> Any
 
 def farthest_from(shift: np.ndarray, X: Any, device: str) -> float:
     """Return the largest distance of a cell to that of a point."""
-    centre = torch.from_numpy(shift).to(device)
+    centre = torch.tensor(shift, device=device)  # of a file, read-only
 
     def distances(rows: torch.Tensor) -> torch.Tensor:
         return (rows - centre).abs().amax(1)
@@ -156,7 +156,7 @@ def farthest_from(shift: np.ndarray, X: Any, device: str) -> float:
 
 def sum_of_squares_about(shift: np.ndarray, X: Any, unit: float, device: str) -> float:
     """Return the sum of the squared distances of rows to a point, in units of `unit`."""
-    centre = torch.from_numpy(shift).to(device)
+    centre = torch.tensor(shift, device=device)  # of a file, read-only
 
     def squares(rows: torch.Tensor) -> torch.Tensor:
         return _squares(rows - centre, unit)

@@ -16,8 +16,10 @@ from sklearn_ae._rows import Rows
 from sklearn_ae.modules import Autoencoder, Nested
 from sklearn_ae.modules.refined import refined
 
-# So many rows, drawn at random, say what a prefix is worth; fewer of wide rows.
-SOME_ROWS, FEWEST_ROWS, CELLS_TO_MEASURE = 2048, 512, 2**19
+# So many rows, drawn at random, say what a prefix is worth.
+SOME_ROWS = 2048
+# Of wide rows, so many or as many as have so many cells.
+FEWEST_ROWS, CELLS_TO_MEASURE = 512, 2**19
 # So many are enough to solve the last layer of a prefix: fewer of wide rows.
 MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
 # Codes of so few numbers change much with the layer: they are refined anew for the one that was

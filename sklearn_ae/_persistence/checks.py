@@ -79,10 +79,12 @@ def check_attributes(attributes: dict[str, Any]) -> None:
             raise damaged("its feature_names_in_ are no names of its columns")
 
 
-def check_device(name: Any) -> None:
-    """Check that this is the name of a device."""
-    if not (isinstance(name, str) and re.fullmatch(r"cpu|cuda(:\d+)?", name)):
-        raise damaged(f"its device_ is {name!r}")
+def check_devices(attributes: dict[str, Any]) -> None:
+    """Check the names of devices: of the module, and of tensors where those of a fit were some."""
+    for name in ("device_", "_tensors_on"):
+        value = attributes.get(name, "cpu")
+        if not (isinstance(value, str) and re.fullmatch(r"cpu|cuda(:\d+)?", value)):
+            raise damaged(f"its {name} is {value!r}")
 
 
 def check_sizes(attributes: dict[str, Any], nested: Any, pca: Any) -> None:

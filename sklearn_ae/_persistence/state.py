@@ -11,7 +11,7 @@ from torch import nn
 
 from sklearn_ae._persistence.checks import (
     check_attributes,
-    check_device,
+    check_devices,
     check_history,
     check_layers,
     check_names,
@@ -138,7 +138,7 @@ def unpack(
         objects = saved["objects"]
         check_scaling(saved["scaling"], attributes["n_features_in_"])
         units = scaling(**saved["scaling"])
-        check_device(attributes["device_"])
+        check_devices(attributes)
         device = nearest_device(attributes["device_"])
         modules = thaw((saved["network"], saved["arrays"], objects), device)
         if number == 1:

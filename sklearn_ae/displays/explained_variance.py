@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.model_selection import check_cv
 
+from sklearn_ae._array_api import on_host
 from sklearn_ae.displays._style import STYLES, axes_for, bare
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -98,7 +99,7 @@ class ExplainedVarianceDisplay:
         ValueError
             If PCA cannot have so many components.
         """
-        X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
+        X = X.tocsr() if sparse.issparse(X) else np.asarray(on_host(X))
         folds = list(check_cv(cv).split(X))
         # arpack, for sparse rows, does not find all of the components.
         most = min(X.shape[1], *(len(train) for train, _ in folds)) - sparse.issparse(X)

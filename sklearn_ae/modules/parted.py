@@ -9,7 +9,7 @@ from torch import nn
 
 from sklearn_ae.modules.corrected import Corrected, Gate
 from sklearn_ae.modules.nested import Between
-from sklearn_ae.modules.pullback import Pull, is_changed, vjp_in_turn
+from sklearn_ae.modules.pullback import Pull, forward_of, seen_by, vjp_in_turn
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
 
@@ -47,8 +47,7 @@ def parted(module: nn.Module) -> Parted | None:
     >>> features.shape, torch.allclose(features @ parts.weight + parts.bias, decoder(z))
     (torch.Size([1, 3]), True)
     """
-    # Not by its class: a subclass may compute something else.
-    part = None if is_changed(module) else PARTS.get(type(module).forward)
+    part = PARTS.get(forward_of(module))
     return None if part is None else part(module)
 
 
@@ -101,9 +100,8 @@ def _corrected(module: Corrected) -> Parted | None:
     def features(z: torch.Tensor) -> tuple[torch.Tensor, Pull]:
         fade = module.fade(z)
         straight, pull_linear = linear.features(z)
-        bounded = torch.clamp(z, module.low, module.high)
-        curved, pull_correction = correction.features(bounded / module.input_scale)
-        slope = (bounded == z) / module.input_scale
+        seen, slope = seen_by(module, z)
+        curved, pull_correction = correction.features(seen)
 
         def back(gradient: torch.Tensor) -> torch.Tensor:
             by_linear, by_curved, _ = gradient.split([n_linear, n_corrections, 1], -1)
@@ -139,7 +137,7 @@ def _between(module: Between) -> Parted | None:
     return Parted(features, weight, bias)
 
 
-PARTS: dict[Callable, Callable[[Any], Parted | None]] = {
+PARTS: dict[Callable | None, Callable[[Any], Parted | None]] = {
     nn.Linear.forward: _linear,
     StartedLinear.forward: _linear,
     Transposed.forward: _transposed,

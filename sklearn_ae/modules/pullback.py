@@ -48,19 +48,26 @@ def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     >>> bool((pull(torch.tensor([[1.0, 0.0]])) == layer.weight[0]).all())
     True
     """
-    if is_changed(module):
-        return _any(module, x)
-    # Not by its class: a subclass may compute something else, and a tracer has classes of its own.
-    forward = type(module).forward
+    forward = forward_of(module)
     if forward in DERIVATIVES:
         output, derivative = DERIVATIVES[forward](module, x)
         return output, lambda gradient: gradient * derivative
     return PULLBACKS.get(forward, _any)(module, x)
 
 
-def is_changed(module: Any) -> bool:
-    """Tell whether a module computes something else than its class says."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+def forward_of(module: Any) -> Callable | None:
+    """Return what a module computes by its class; None where it computes something else.
+
+    It is told by that and not by the class: a subclass may compute something else, and a tracer has
+    classes of its own.
+    """
+    is_changed = (
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or "forward" in module.__dict__
+        or type(module).__call__ is not nn.Module.__call__
+    )
+    return None if is_changed else getattr(type(module), "forward", None)
 
 
 def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
@@ -96,15 +103,20 @@ def _corrected(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     # Where it fades counts as given, as in training.
     weight = module.fade(x) * module.output_scale
     linear, pull_linear = vjp(module.linear, x)
-    bounded = torch.clamp(x, module.low, module.high)
-    correction, pull_correction = vjp(module.correction, bounded / module.input_scale)
-    slope = (bounded == x) / module.input_scale
+    seen, slope = seen_by(module, x)
+    correction, pull_correction = vjp(module.correction, seen)
 
     def back(gradient: torch.Tensor) -> torch.Tensor:
         corrected = pull_correction(gradient * weight)
         return torch.addcmul(pull_linear(gradient), corrected, slope)
 
     return torch.addcmul(linear, weight, correction), back
+
+
+def seen_by(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what the correction sees of ``x``, and its derivative."""
+    bounded = torch.clamp(x, module.low, module.high)
+    return bounded / module.input_scale, (bounded == x) / module.input_scale
 
 
 def _gate(module: Gate, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
@@ -138,7 +150,7 @@ def _gelu(module: nn.GELU, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     return x * below, lambda gradient: gradient * derivative
 
 
-PULLBACKS: dict[Callable, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull]]] = {
+PULLBACKS: dict[Callable | None, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull]]] = {
     nn.Linear.forward: _linear,
     StartedLinear.forward: _linear,
     Transposed.forward: _transposed,
@@ -173,7 +185,9 @@ def _sigmoid(module: nn.Sigmoid, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 
 # What works on each number alone: the output and its derivative.
-DERIVATIVES: dict[Callable, Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
+DERIVATIVES: dict[
+    Callable | None, Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+] = {
     nn.ELU.forward: _elu,
     nn.ReLU.forward: lambda module, x: (torch.relu(x), x > 0),
     nn.Sigmoid.forward: _sigmoid,

@@ -14,9 +14,9 @@ STRETCHED = 10.0
 # What counts as no worse: next to its least the error changes by less than it is rounded, and a
 # stricter rule would toss a coin.
 TOLERANCE = 1e-6
-# Products of the decoder's last layer pay from so many rows on, and where these have so many more
-# columns than the layer has inputs.
-FEW_ROWS, WIDE = 64, 2
+# Products of the decoder's last layer are not looked for where there are fewer rows, nor for more
+# steps in float32: they tell no errors apart that are less than 1e-7 of that of the start.
+FEW_ROWS, MANY_STEPS = 64, 8
 
 
 class RefinedEncoder(nn.Module):
@@ -39,8 +39,8 @@ class RefinedEncoder(nn.Module):
     Attributes
     ----------
     by_products : bool
-        Whether the products of the decoder's last layer are used where that is faster; not for a
-        graph, which is of any number of rows.
+        Whether the products of the decoder's last layer are used where they take fewer operations;
+        not for a graph, which is of any number of rows.
 
     References
     ----------
@@ -62,18 +62,19 @@ class RefinedEncoder(nn.Module):
     True
     """
 
+    by_products = True
+
     def __init__(self, encoder: nn.Module, decoder: nn.Module, n_steps: int):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.n_steps = n_steps
-        self.by_products = True
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map rows ``(n, n_features)`` to codes ``(n, n_components)``."""
         codes = self.encoder(x)
-        missed = self._missed_of(x)
-        error, gradient = missed.at_start(codes)
+        missed = self._missed_around(codes, x)
+        error, gradient = missed.start
         # Of a linear map with orthonormal rows, as PCA is, 1 is the best step. No step can gain
         # more than all of the error.
         steepness = _square(gradient)
@@ -94,21 +95,38 @@ class RefinedEncoder(nn.Module):
             error = torch.where(better, tried_error, error)
         return codes
 
-    def _missed_of(self, x: torch.Tensor) -> "_InRows | _InFeatures":
+    def _missed_around(self, codes: torch.Tensor, x: torch.Tensor) -> "_InRows | _InFeatures":
         """Return what computes the errors of codes of these rows."""
-        if self.by_products and not torch.compiler.is_compiling() and len(x) >= FEW_ROWS:
-            parts = parted(self.decoder)
-            if parts is not None and x.shape[-1] > WIDE * len(parts.weight):
-                return _InFeatures(parts, x)
-        return _InRows(self.decoder, x)
+        # A traced graph, too, is of any number of rows.
+        traced = not isinstance(x, torch.Tensor) or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        if self.by_products and not traced and not torch.compiler.is_compiling() and x.dim() == 2:
+            n, width = x.shape
+            exact = x.dtype == torch.float64 or self.n_steps <= MANY_STEPS
+            parts = parted(self.decoder) if exact and n >= FEW_ROWS else None
+            if parts is not None and _saves(n, width, len(parts.weight), self.n_steps):
+                return _InFeatures(parts, codes, x)
+        return _InRows(self.decoder, codes, x)
+
+
+def _saves(n_rows: int, n_columns: int, n_features: int, n_steps: int) -> bool:
+    """Tell whether the products of the last layer take fewer operations than passes through it."""
+    made, used = n_features**2 * n_columns, n_steps * n_rows * n_features**2
+    return made + used < (2 * n_steps - 1) * n_rows * n_features * n_columns
 
 
 class _InRows:
-    """The squared error of each row, and half its gradient by the code; in inference mode too."""
+    """The squared error of each row, and half its gradient by the code; in inference mode too.
 
-    def __init__(self, decoder: nn.Module, x: torch.Tensor):
+    Attributes
+    ----------
+    start : tuple of two Tensors
+        Both, of the codes that are started from.
+    """
+
+    def __init__(self, decoder: nn.Module, codes: torch.Tensor, x: torch.Tensor):
         self.decoder = decoder
         self.x = x
+        self.start = self.around(codes)
 
     def at(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the errors of codes."""
@@ -120,8 +138,6 @@ class _InRows:
         missed = rebuilt - self.x  # itself half the gradient at the decoder's end
         return _square(missed), pull(missed)
 
-    at_start = around
-
 
 class _InFeatures:
     """The same, of a decoder that is linear in features of the code.
@@ -130,18 +146,14 @@ class _InFeatures:
     with the products of the last layer, which are smaller than the rows.
     """
 
-    def __init__(self, decoder: Parted, x: torch.Tensor):
+    def __init__(self, decoder: Parted, codes: torch.Tensor, x: torch.Tensor):
         self.decoder = decoder
-        self.x = x
-
-    def at_start(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the errors of the codes that are started from, and half the gradients."""
-        weight = self.decoder.weight
-        self.features, pull = self.decoder.features(codes)
-        missed = torch.addmm(self.decoder.bias, self.features, weight) - self.x
+        weight = decoder.weight
+        self.features, pull = decoder.features(codes)
+        missed = torch.addmm(decoder.bias, self.features, weight) - x
         self.error, self.slope = _square(missed), missed @ weight.T
         self.products = weight @ weight.T
-        return self.error, pull(self.slope)
+        self.start = self.error, pull(self.slope)
 
     def at(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the errors of codes."""

@@ -34,7 +34,7 @@ def drawn(
 
 
 def undrawn(kind: type[nn.Module], *args: Any, **kwargs: Any) -> Any:
-    """Make a module whose weights have no values yet, on the CPU.
+    """Make a module without buffers whose weights have no values yet, on the CPU.
 
     As `torch.nn.utils.skip_init` does, without the third of a second that it takes to load sympy.
 

@@ -85,6 +85,26 @@ def test_a_subclass_does_what_it_does():
     torch.testing.assert_close(pull(torch.ones_like(output)), 2 * layer.weight.sum(0).expand(4, 3))
 
 
+def test_what_is_called_instead_of_forward_is_asked():
+    class Doubled(nn.Linear):
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    layer, x = Doubled(3, 2).double(), draw(4, 3)
+    output, pull = vjp(layer, x)
+    torch.testing.assert_close(output, layer(x))
+    torch.testing.assert_close(pull(torch.ones_like(output)), 2 * layer.weight.sum(0).expand(4, 3))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated:DeprecationWarning")
+def test_scripted_and_traced_modules():
+    layer, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh()).double(), draw(6, 3)
+    for module in (torch.jit.script(layer), torch.jit.trace(layer, x)):
+        output, pull = vjp(module, x)
+        torch.testing.assert_close(output, layer(x))
+        torch.testing.assert_close(pull(output), vjp(layer, x)[1](output))
+
+
 def test_can_itself_be_differentiated():
     module, x = corrected(), draw(6, 3).mul(0.3).requires_grad_()
     output, pull = vjp(module, x)

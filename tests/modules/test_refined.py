@@ -6,7 +6,6 @@ from torch import nn
 
 from sklearn_ae.modules import Autoencoder, RefinedEncoder
 from sklearn_ae.modules import refined as module
-from sklearn_ae.modules.parted import parted
 from sklearn_ae.modules.pullback import vjp
 from sklearn_ae.modules.refined import FEW_ROWS, SHORTENED, STRETCHED, TOLERANCE, refined
 
@@ -187,21 +186,85 @@ def test_the_last_step_takes_no_gradient(monkeypatch):
     assert len(found) == 3
 
 
+def wide_pair(dtype=torch.float64):
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 100))
+    return nn.Linear(100, 2).to(dtype), decoder.to(dtype)
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """Note when products of the last layer are made."""
+    made = []
+
+    class Noted(module._InFeatures):
+        def __init__(self, *args):
+            made.append(args)
+            super().__init__(*args)
+
+    monkeypatch.setattr(module, "_InFeatures", Noted)
+    return made
+
+
 @pytest.mark.parametrize("n_rows", [FEW_ROWS - 1, FEW_ROWS, 3 * FEW_ROWS])
 @pytest.mark.parametrize("n_steps", [1, 2, 5])
-def test_products_of_the_last_layer_give_the_same_codes(n_rows, n_steps, monkeypatch):
-    torch.manual_seed(0)
-    hidden, wide = 16, 100
-    decoder = nn.Sequential(nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, wide)).double()
-    refine = RefinedEncoder(nn.Linear(wide, 2).double(), decoder, n_steps)
-    x = 3 * draw(n_rows, wide).double()
-    looked = []
-    monkeypatch.setattr(module, "parted", lambda given: looked.append(given) or parted(given))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_products_of_the_last_layer_give_the_same_codes(dtype, n_rows, n_steps, looked):
+    refine = RefinedEncoder(*wide_pair(dtype), n_steps)
+    x = 3 * draw(n_rows, 100).to(dtype)
     codes = refine(x)
     assert bool(looked) == (n_rows >= FEW_ROWS)
-    monkeypatch.setattr(module, "parted", lambda given: None)
-    torch.testing.assert_close(codes, refine(x), rtol=1e-9, atol=1e-9)
+    refine.by_products = False
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-3
+    torch.testing.assert_close(codes, refine(x), rtol=tolerance, atol=tolerance)
     assert not torch.allclose(codes, refine.encoder(x))
+
+
+@pytest.mark.parametrize(("dtype", "products"), [(torch.float64, True), (torch.float32, False)])
+def test_many_steps_in_float32_do_without_products(dtype, products, looked):
+    """They would tell no errors apart that are far below that of the start."""
+    encoder, decoder = wide_pair(dtype)
+    refine = RefinedEncoder(encoder, decoder, 30)
+    with torch.no_grad():
+        x = decoder(0.5 * draw(FEW_ROWS, 2).to(dtype))
+        errors = (decoder(refine(x)) - x).square().sum(1) / x.square().sum(1)
+    assert bool(looked) == products
+    assert float(errors.median()) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_columns", "n_features", "n_steps", "saves"),
+    [
+        (512, 784, 289, 5, True),
+        (512, 64, 265, 5, False),
+        (512, 784, 341, 1, False),
+        (64, 2100, 1000, 5, False),
+        (209, 2100, 1000, 5, True),
+        (512, 5000, 2000, 1, False),
+    ],
+)
+def test_products_are_made_where_they_take_fewer_operations(
+    n_rows, n_columns, n_features, n_steps, saves
+):
+    assert module._saves(n_rows, n_columns, n_features, n_steps) == saves
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.* is deprecated:DeprecationWarning")
+def test_any_shape_and_transform_of_torch():
+    """As of any module: a row alone, batches of batches, and what torch makes of functions."""
+    refine = RefinedEncoder(*wide_pair(), 3)
+    x = draw(4, FEW_ROWS, 100).double()
+    expected = refine(x.flatten(0, 1)).reshape(4, FEW_ROWS, 2)
+    torch.testing.assert_close(refine(x), expected)
+    torch.testing.assert_close(refine(x[0, 0]), expected[0, 0])
+    torch.testing.assert_close(torch.func.vmap(refine)(x), expected)
+    torch.testing.assert_close(torch.func.vmap(refine)(x[0]), expected[0])
+    jacobian = torch.func.jacrev(refine)(x[0, 0])
+    assert jacobian.shape == (2, 100)
+    traced = torch.jit.trace(refine, x[0])
+    torch.testing.assert_close(traced(x[0, :5]), expected[0, :5])
+    graph = torch.fx.symbolic_trace(refine)
+    torch.testing.assert_close(graph(x[0, :5]), expected[0, :5])
 
 
 def test_an_autoencoder_with_refined_codes():

@@ -11,12 +11,10 @@ from sklearn_ae._rows import Rows
 
 # A plateau of a third of the patience cuts the learning rate to this share.
 RATE_CUT = 0.5
-# This part of the patience, without progress, cuts the rate.
-PLATEAU_PART = 3
 # Epochs of more steps count as several: of a million rows, one is as long as the whole training of
-# a few thousand. Yet one is at most this part of the patience, so that lower rates are tried.
+# a few thousand. Yet one is at most this part of the patience, so that a lower rate is tried.
 STEPS_AN_EPOCH = 250
-PATIENCE_PART = 4
+PATIENCE_PART = 3
 
 
 @dataclass(frozen=True)
@@ -102,12 +100,13 @@ class KeepBest(Callback):
         if best == math.inf or best - loss > progress * abs(best):
             self._idle = self._uncut = 0.0
             return
-        self._idle += max(min(n_epochs, self.n_iter_no_change / PATIENCE_PART), 1)
+        n_epochs = max(min(n_epochs, self.n_iter_no_change / PATIENCE_PART), 1)
+        self._idle += n_epochs
         self._uncut += n_epochs
         if self._idle >= self.n_iter_no_change:
             self.finished = True
             return
-        if self.cut_rate and self._uncut >= max(self.n_iter_no_change // PLATEAU_PART, 1):
+        if self.cut_rate and self._uncut >= max(self.n_iter_no_change // PATIENCE_PART, 1):
             self._uncut = 0.0
             for group in net.optimizer_.param_groups:
                 group["lr"] *= RATE_CUT
