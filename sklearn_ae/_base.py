@@ -1,5 +1,6 @@
 """What both estimators do; each of them lists its own parameters."""
 
+import contextlib
 import copy
 import functools
 from collections.abc import Callable
@@ -14,13 +15,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from sklearn_ae._array_api import as_rows, like, on_host
-from sklearn_ae._callbacks import copy_callbacks
+from sklearn_ae._callbacks import copy_callbacks, is_checkpoint
 from sklearn_ae._device import nearest_device, own_settings
 from sklearn_ae._fitted import FittedMixin
 from sklearn_ae._fitting import Fit, Previous, fit_network, used_size
 from sklearn_ae._fitting.training.net import net_of, restored_net
 from sklearn_ae._inference import count_outputs, in_user_units
-from sklearn_ae._memory import remembered
+from sklearn_ae._memory import all_that_decides, hashes, remembered
 from sklearn_ae._parameters import (
     CONSTRAINTS,
     describe_network,
@@ -28,7 +29,7 @@ from sklearn_ae._parameters import (
     read_parameters,
 )
 from sklearn_ae._persistence import modules_given, pack, pack_parameters, unpack, unpack_parameters
-from sklearn_ae._rows import Scaling, Source
+from sklearn_ae._rows import Scaling, fingerprint
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
 
@@ -107,25 +108,31 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         structure = describe_network(params, X.shape[1])
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         previous = self._previous(structure)
-        # Rows that were trained on are not held out after.
-        self._split_seed = previous.seed if previous else seed
-        self._structure = structure
-        task.begin(X, y)
-        listen = functools.partial(self._listeners, task, X)
-        rows, given = on_host(X), as_rows(X)
+        rows, given, checkpoint = on_host(X), as_rows(X), training.checkpoint
         if training.device == "auto" and torch.is_tensor(given) and given.is_cuda:
             training = replace(training, device=str(given.device))
+        with contextlib.ExitStack() as opened:
+            if checkpoint is not None:
+                told_apart = self._told_apart(params, rows, seed, previous)
+                seed = opened.enter_context(checkpoint.opened(told_apart, seed))
+            # Rows that were trained on are not held out after.
+            self._split_seed = previous.seed if previous else seed
+            self._structure = structure
+            task.begin(X, y)
+            listen = functools.partial(self._listeners, task, X)
 
-        def train(estimator: Any) -> bool:
-            fit = fit_network(network, training, rows, seed, previous, listen)
-            estimator._keep(fit)
-            return fit.interrupted
+            def train(estimator: Any) -> bool:
+                fit = fit_network(network, training, rows, seed, previous, listen)
+                estimator._keep(fit)
+                return fit.interrupted
 
-        # What it goes on from decides a training, too.
-        if self.memory is None or previous is not None:
-            interrupted = train(self)
-        else:
-            interrupted = self._remember(params, rows, seed, train)
+            # What it goes on from decides a training, too.
+            if self.memory is None or previous is not None:
+                interrupted = train(self)
+            else:
+                interrupted = self._remember(params, rows, seed, train)
+            if checkpoint is not None and not interrupted:
+                checkpoint.end()
         self._follow(X)
         known: Any = self._sizes["score"]
         held_out = self.early_stopping
@@ -137,14 +144,6 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
 
     def _remember(self, params: dict, X: Any, seed: int, train: Callable[[Any], bool]) -> bool:
         """Take the fit of the same rows and parameters from memory, or train and keep it there."""
-        decided_by = params.copy()
-        for name in ("memory", "verbose", "warm_start"):
-            del decided_by[name]
-        if self.max_components is not None:
-            del decided_by["n_components"]
-        if self.random_state is not None:
-            # Without a seed, one is as good as another.
-            decided_by["random_state"] = seed
         # Nothing else that hangs on this estimator is for others.
         needed = {name: getattr(self, name) for name in (*params, *NEEDED_TO_KEEP)}
         bare = object.__new__(type(self))
@@ -161,8 +160,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             return bare._pack({k: v for k, v in vars(bare).items() if k not in params})
 
         try:
-            rows = X.fingerprint() if isinstance(X, Source) else X
-            found = remembered(self.memory, pack_parameters(decided_by), params, rows, trained)
+            decided_by, rows = self._decided_by(params, seed), fingerprint(X)
+            found = remembered(self.memory, decided_by, params, rows, trained)
         except KeyboardInterrupt:
             if not interrupted:
                 raise
@@ -172,6 +171,28 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         # As they were given, and not as files have them.
         self.__dict__ |= needed
         return False
+
+    def _decided_by(self, params: dict, seed: int) -> dict:
+        """Return what decides a training but its rows and the code that it runs."""
+        decided_by = params.copy()
+        for name in ("memory", "verbose", "warm_start"):
+            del decided_by[name]
+        if self.max_components is not None:
+            del decided_by["n_components"]
+        if self.random_state is not None:
+            # Without a seed, one is as good as another.
+            decided_by["random_state"] = seed
+        decided_by["callbacks"] = [c for c in self.callbacks or [] if not is_checkpoint(c)]
+        return pack_parameters(decided_by)
+
+    def _told_apart(self, params: dict, X: Any, seed: int, previous: Any) -> dict[str, str]:
+        """Return what tells this fit from others, for a checkpoint."""
+        decided_by = all_that_decides(self._decided_by(params, seed), params)
+        decided_by["rows"] = fingerprint(X)
+        if previous is not None:
+            state = previous.nested.state_dict()
+            decided_by["the last fit"] = [tensor.cpu().numpy() for tensor in state.values()]
+        return hashes(decided_by, "FitCheckpoint", "no checkpoint")
 
     def _previous(self, structure: dict) -> Previous | None:
         """Return the fit to go on from, None to start anew."""

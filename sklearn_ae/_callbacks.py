@@ -5,6 +5,8 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
+from sklearn_ae.callbacks import FitCheckpoint
+
 # Names of skorch's callbacks and of our own.
 RESERVED = ("epoch_timer", "keep_best", "listener", "print_log", "train_loss", "valid_loss")
 
@@ -37,16 +39,29 @@ def check_callbacks(callbacks: list | None) -> None:
             names.add(callback[0])
 
 
-def made_callbacks(callbacks: list | None) -> list:
-    """Return copies of all, of which those that are given as a class are made.
+def made_callbacks(callbacks: list | None) -> tuple[list, FitCheckpoint | None]:
+    """Return copies of all, of which those that are given as a class are made, and the checkpoint.
 
     Raises
     ------
     ValueError
-        If one is not skorch's, has a name that is taken, or is a class that needs arguments.
+        If one is not skorch's, has a name that is taken, or is a class that needs arguments, or if
+        there are two checkpoints.
     """
     check_callbacks(callbacks)
-    return [_made(callback) for callback in copy_callbacks(callbacks or [])]
+    made = [_made(callback) for callback in copy_callbacks(callbacks or [])]
+    checkpoints = [c for c in made if is_checkpoint(c)]
+    if len(checkpoints) > 1:
+        raise ValueError(f"callbacks={callbacks!r} has two checkpoints. One is enough.")
+    others = [c for c in made if not is_checkpoint(c)]
+    for checkpoint in checkpoints:
+        return others, checkpoint[1] if isinstance(checkpoint, tuple) else checkpoint
+    return others, None
+
+
+def is_checkpoint(callback: Any) -> bool:
+    """Tell whether a callback, perhaps with a name, is a checkpoint."""
+    return isinstance(callback[1] if isinstance(callback, tuple) else callback, FitCheckpoint)
 
 
 def copy_callbacks(callbacks: Any) -> Any:

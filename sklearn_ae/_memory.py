@@ -52,22 +52,39 @@ def remembered(
         raise ValueError(
             f"memory={memory!r} must be a folder that can be written: {error}"
         ) from error
-    decided_by = decided_by | {
+    decided_by = all_that_decides(decided_by, params)
+    hashes(decided_by, f"memory={memory!r}", "memory=None")
+    return cache(decided_by, X, train)
+
+
+def all_that_decides(decided_by: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides a training, with the versions and the users' code that it runs."""
+    return decided_by | {
         "versions": (__version__, *(library.__version__ for library in LIBRARIES)),
         # Not that of the memory itself.
         "sources": {name: _sources(params[name]) for name in params.keys() - {"memory"}},
     }
+
+
+def hashes(decided_by: dict[str, Any], who: str, without: str) -> dict[str, str]:
+    """Return what tells each of these from others.
+
+    Raises
+    ------
+    ValueError
+        If one has no fixed content, of which it says `who` needs that, and how to do `without`.
+    """
+    found = {}
     for name, value in decided_by.items():
         try:
-            joblib.hash(value)
+            found[name] = joblib.hash(value)
         except Exception as error:
             raise ValueError(
-                f"memory={memory!r} finds a training by its parameters, and {name} cannot be told "
-                f"from others: {next(iter(error.args), error)} Give functions and classes of a "
-                "module in place of lambdas, or memory=None."
+                f"{who} finds a training by its parameters, and {name} cannot be told from others: "
+                f"{next(iter(error.args), error)} Give functions and classes of a module in place "
+                f"of lambdas, or {without}."
             ) from error
-    rows = np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X
-    return cache(decided_by, rows, train)
+    return found
 
 
 def _sources(value: Any) -> list[str]:

@@ -115,7 +115,7 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
         head=params.get("corruption_loss_weight", 0) > 0,
         n_steps=int(params["transform_max_iter"]),
     )
-    callbacks = made_callbacks(params["callbacks"])
+    callbacks, checkpoint = made_callbacks(params["callbacks"])
     batch_size = params["batch_size"]
     parts = [params.get(part) for part in FOREIGN]
     training = TrainingSpec(
@@ -129,6 +129,7 @@ def read_parameters(params: dict[str, Any], name: str) -> tuple[NetworkSpec, Tra
         n_iter_no_change=int(params["n_iter_no_change"]),
         tol=params["tol"],
         callbacks=callbacks,
+        checkpoint=checkpoint,
         noise=read_noise(params) if "corruption" in params else None,
         device=params["device"],
         foreign=bool(callbacks) or not all(p is None or isinstance(p, str) for p in parts),

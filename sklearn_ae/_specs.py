@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from sklearn_ae.callbacks import FitCheckpoint
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -110,6 +112,8 @@ class TrainingSpec:
         Progress is a lower loss by more than `tol` times the best one.
     callbacks : list
         skorch callbacks of this fit alone.
+    checkpoint : FitCheckpoint or None
+        Where the training is written down.
     noise : NoiseSpec or None
         None trains on clean rows.
     device : str
@@ -132,6 +136,7 @@ class TrainingSpec:
     n_iter_no_change: int
     tol: float
     callbacks: list
+    checkpoint: FitCheckpoint | None
     noise: NoiseSpec | None
     device: str
     foreign: bool

@@ -39,6 +39,7 @@ LAYERS = {
         "_specs",
         "_tasks",
         "_warnings",
+        "callbacks",
     ],
     "torch only": [
         "modules",

@@ -20,6 +20,7 @@ from sklearn_ae._fitting.training.interrupts import heard_interrupts
 from sklearn_ae._fitting.training.loss import check_loss
 from sklearn_ae._fitting.training.net import ReconstructionNet, make_net
 from sklearn_ae._fitting.training.prefixes import Prefixes
+from sklearn_ae._fitting.training.resuming import restore, state_of
 from sklearn_ae._fitting.training.stopping import KeepBest
 from sklearn_ae._optimizers import SGD, Adam, AdamW
 from sklearn_ae._rows import Rows
@@ -190,10 +191,15 @@ def train_net(
     with heard_interrupts() as heard:
         try:
             net.notify("on_train_begin", X=train, y=None)
-            for _ in range(spec.max_iter):
+            if spec.checkpoint is not None and spec.checkpoint.saved is not None:
+                restore(net, keeper, spec.checkpoint.saved)
+            finished = keeper.finished
+            while len(net.history) < spec.max_iter and not finished:
                 net.fit_loop(train, epochs=1)
-                if any(callback.finished for callback in (keeper, *listeners)):
-                    break
+                finished = any(callback.finished for callback in (keeper, *listeners))
+                if spec.checkpoint is not None:
+                    last = finished or len(net.history) == spec.max_iter
+                    spec.checkpoint.write(state_of(net, keeper), last=last)
         except KeyboardInterrupt as error:
             if not hasattr(keeper, "kept"):
                 raise

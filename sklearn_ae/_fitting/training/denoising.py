@@ -32,12 +32,15 @@ class Denoising:
         ones.
     masks_tokens : bool
         Whether the encoder is told which cells are masked.
+    generator : torch.Generator or None
+        What `corrupt` draws from.
     """
 
     corrupt: Callable[[torch.Tensor], torch.Tensor]
     emphasis: float = 0.5
     head_weight: float = 0.0
     masks_tokens: bool = False
+    generator: torch.Generator | None = None
 
     def loss(
         self,
@@ -81,6 +84,7 @@ def make_denoising(
         noise.emphasis,
         noise.head_weight,
         noise.masks_tokens,
+        generator,
     )
 
 
