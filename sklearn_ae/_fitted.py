@@ -1,5 +1,7 @@
 """What a fitted estimator does with rows and codes."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from sklearn_ae._inference import (
     squared_errors,
     sum_of_squares_about,
 )
-from sklearn_ae._rows import Scaling, as_source, is_lazy
+from sklearn_ae._rows import Scaling, as_source, check_matrix, is_lazy
 from sklearn_ae._sizes import SizesMixin
 from sklearn_ae._sklearn import check_same_namespace
 
@@ -92,11 +94,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             return self._lazily("inverse_transform", X, self.n_features_in_)
         check_same_namespace(X, self, attribute="mean_", method="inverse_transform")
         X = check_array(X, dtype=float_types(X))
-        if X.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X has {X.shape[1]} columns, but {type(self).__name__} is expecting codes of "
-                f"{self.n_components_} components."
-            )
+        self._check_width(X)
         return self._decode(X)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -185,6 +183,13 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         check_same_namespace(X, self, attribute="mean_", method=method)
         return self._validated(X, reset=False)
 
+    def _check_width(self, Z: Any) -> None:
+        if Z.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {Z.shape[1]} columns, but {type(self).__name__} is expecting codes of "
+                f"{self.n_components_} components."
+            )
+
     def _validated(self, X: Any, **checks: Any) -> Any:
         """Check rows, and of those that are not in memory the first."""
         source = as_source(X)
@@ -196,16 +201,24 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
     def _lazily(self, method: str, X: Any, n_outputs: int) -> Any:
         """Let dask call a method, on each of its blocks of rows, of the estimator as it is now."""
         check_is_fitted(self)
+        check_matrix(X)
+        # What else is wrong is said by the blocks, when they are computed.
+        if method == "inverse_transform":
+            self._check_width(X)
+        else:
+            validate_data(self, np.zeros((1, X.shape[1])), reset=False)
         fitted = object.__new__(type(self))
         fitted.__dict__ |= self.__dict__
+        fitted.__dict__.pop("feature_names_in_", None)
         # A block has all columns.
         X = X.rechunk({1: -1})
-        dtype = np.float32 if X.dtype == np.float32 else np.float64
+        dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        none = np.empty((0, n_outputs), dtype)
         return X.map_blocks(
-            getattr(fitted, method),
+            functools.partial(_of_block, getattr(fitted, method), none),
             dtype=dtype,
             chunks=(X.chunks[0], (n_outputs,)),
-            meta=np.empty((0, n_outputs), dtype),
+            meta=none,
         )
 
     def _transform(self, X: Any) -> Any:
@@ -222,3 +235,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
 
     def _apply(self, module: nn.Module, X: Any, n_outputs: int) -> Any:
         return apply(module, X, n_outputs, self.device_)
+
+
+def _of_block(method: Callable, none: np.ndarray, rows: Any) -> np.ndarray:
+    """Return what a method makes of a block of rows, which may be none."""
+    return method(rows) if rows.shape[0] else none

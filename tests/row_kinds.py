@@ -23,7 +23,7 @@ def make_rows(kind, n_rows, device="cpu"):
         return DenseRows(expected.clone()), expected
     if kind == "streamed":
         source = Source(lambda start, stop: matrix[start:stop], matrix.shape, matrix.dtype)
-        source.run = 3
+        source.edges = np.append(np.arange(0, n_rows, 3), n_rows)
         return StreamedRows(source, np.arange(n_rows), SHIFT, SCALE, device), expected
     backwards = np.arange(n_rows)[::-1]
     if kind == "sparse":

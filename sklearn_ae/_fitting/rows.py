@@ -126,7 +126,7 @@ def split_rows(
     others = np.setdiff1d(np.arange(n_rows), chosen, assume_unique=True)
     order = np.concatenate([others, chosen])
     rows = scaled_rows(X, order, scaling, device)
-    parts = rows.part(0, len(others)), rows.part(len(others), n_rows)
+    parts = rows.part(0, len(others)), rows.part(len(others), n_rows).at_hand()
     everything = SummedRows(X, order, sums, scaling, rows)
     if not hold_out:
         return FitRows(scaling, everything, everything, parts[1], parts[0], None)

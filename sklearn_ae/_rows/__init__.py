@@ -4,7 +4,7 @@ from sklearn_ae._rows.batches import Batches
 from sklearn_ae._rows.blocks import block_size, dense, row_blocks
 from sklearn_ae._rows.rows import DenseRows, KeptRows, Rows, ScaledRows, SparseRows, StreamedRows
 from sklearn_ae._rows.scaling import Scaling, scaled_rows
-from sklearn_ae._rows.sources import Source, as_source, fingerprint, is_lazy
+from sklearn_ae._rows.sources import Source, as_source, check_matrix, fingerprint, is_lazy
 from sklearn_ae._rows.sums import Sums, self_products, sum_of_squares, sum_up
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Sums",
     "as_source",
     "block_size",
+    "check_matrix",
     "dense",
     "fingerprint",
     "is_lazy",

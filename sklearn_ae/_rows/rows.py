@@ -73,6 +73,10 @@ class Rows(Dataset):
         order = torch.randperm(len(self), generator=generator, device=generator.device)
         return order.to(self.index_device)
 
+    def at_hand(self) -> "Rows":
+        """Return rows that are looked at again and again where that is fast."""
+        return self
+
     def blocks(self) -> Iterator[torch.Tensor]:
         """Yield the rows in their order, a block at a time, on the device."""
         for start, stop in row_blocks(len(self), self.n_columns):
@@ -185,17 +189,25 @@ class StreamedRows(ScaledRows):
 
     source: Source
 
+    def _read(self, order: np.ndarray) -> torch.Tensor:
+        rows = np.empty((len(order), self.n_columns), np.float32)
+        for places, found in self.source.pieces(order):
+            # A few at a time: a run is large, and twice as large in float64.
+            for start, stop in row_blocks(len(places), self.n_columns):
+                rows[places[start:stop]] = self._scaled(found[start:stop])
+        return torch.from_numpy(rows).to(self.device)
+
     @property
     def n_together(self) -> int:
         """How many rows are taken at once, and mixed."""
-        row_bytes = 4 * self.n_columns
-        n_rows = min(MIXED_RUNS * self.source.run, MOST_MIXED_BYTES // row_bytes)
-        return max(self.source.run, n_rows, MIXED_BYTES // row_bytes)
+        edges, row_bytes = self.source.edges, 4 * self.n_columns
+        run = int(np.diff(edges).max(initial=1))
+        n_rows = min(MIXED_RUNS * run, MOST_MIXED_BYTES // row_bytes)
+        return max(run, n_rows, MIXED_BYTES // row_bytes)
 
     def shuffled(self, n_together: int, generator: torch.Generator) -> torch.Tensor:
         """Return an order of the runs, in which so many rows each are mixed."""
-        run = self.source.run
-        edges = np.searchsorted(self.order, np.arange(0, len(self.source) + run, run))
+        edges = np.searchsorted(self.order, self.source.edges)
         runs = torch.randperm(len(edges) - 1, generator=generator, device="cpu").numpy()
         order = torch.from_numpy(np.concatenate([np.arange(edges[i], edges[i + 1]) for i in runs]))
         mixed = [
@@ -203,6 +215,15 @@ class StreamedRows(ScaledRows):
             for part in order.split(n_together)
         ]
         return torch.cat(mixed)
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Yield the rows in their order, a block at a time, of which many are read at once."""
+        for start in range(0, len(self), self.n_together):
+            yield from self.slice(start, start + self.n_together).split(block_size(self.n_columns))
+
+    def at_hand(self) -> DenseRows:
+        """Return the rows in memory."""
+        return DenseRows(self.slice(0, len(self)))
 
 
 class SparseRows(_HostRows):
@@ -247,12 +268,9 @@ class KeptRows(Rows):
 
     def _up_to(self, stop: int) -> torch.Tensor:
         """Read what was not read yet of the rows before `stop`, counted in all of them."""
-        missing = stop - self._n_read[0]
-        for start, end in row_blocks(max(missing, 0), self.n_columns):
-            first = stop - missing
-            self._tensor[first + start : first + end] = self.source.slice(
-                first + start, first + end
-            )
+        for start in range(self._n_read[0], stop, self.source.n_together):
+            end = min(start + self.source.n_together, stop)
+            self._tensor[start:end] = self.source.slice(start, end)
         self._n_read[0] = max(stop, self._n_read[0])
         return self._tensor
 

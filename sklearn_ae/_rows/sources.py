@@ -5,13 +5,15 @@ imported.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite
+
+from sklearn_ae._rows.blocks import dense
 
 # So many bytes are read at once, or a chunk where that is more, but not so many.
 RUN_BYTES, MOST_BYTES = 2**21, 2**28
@@ -28,15 +30,16 @@ class Source:
         Rows and columns.
     dtype : numpy.dtype
         Numbers. What is not float32 is read as float64.
-    chunk : int or None, default=None
-        Rows that are stored together, None where it does not matter.
+    chunks : int, sequence of int or None, default=None
+        How many rows are stored together, in each chunk if they differ; None where it does not
+        matter.
     head : callable or None, default=None
         ``n -> rows``: the first rows, with the names of their columns; None where they have none.
 
     Attributes
     ----------
-    run : int
-        Rows that are read at once.
+    edges : ndarray of shape (n_runs + 1,)
+        Where the runs begin and end that are read at once.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Source:
         read: Callable[[int, int], Any],
         shape: tuple[int, int],
         dtype: np.dtype,
-        chunk: int | None = None,
+        chunks: int | Sequence[int] | None = None,
         head: Callable[[int], Any] | None = None,
     ):
         self.read = read
@@ -52,10 +55,9 @@ class Source:
         self.shape = shape
         self.dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
         row_bytes = max(shape[1], 1) * self.dtype.itemsize
-        chunk = chunk or 1
-        run = chunk * max(RUN_BYTES // (chunk * row_bytes), 1)
-        self.run = max(min(run, MOST_BYTES // row_bytes), 1)
-        self._start, self._rows = 0, np.empty((0, shape[1]), self.dtype)
+        least, most = (max(size // row_bytes, 1) for size in (RUN_BYTES, MOST_BYTES))
+        self.edges = _edges(shape[0], chunks or 1, least, most)
+        self._last, self._rows = -1, np.empty((0, shape[1]), self.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -77,22 +79,28 @@ class Source:
         if isinstance(index, slice):
             index = np.arange(*index.indices(len(self)))
         found = np.empty((len(index), self.shape[1]), self.dtype)
-        order = np.argsort(index, kind="stable")
-        numbers = index[order]
-        runs, firsts = np.unique(numbers // self.run, return_index=True)
-        lasts = np.append(firsts, len(index))[1:]
-        for run, first, last in zip(runs, firsts, lasts, strict=True):
-            rows = self._run(int(run) * self.run)
-            found[order[first:last]] = rows[numbers[first:last] - self._start]
+        for places, rows in self.pieces(index):
+            found[places] = rows
         return found
 
-    def _run(self, start: int) -> np.ndarray:
-        """Return the run of rows that starts there; the last one is remembered."""
-        if start == self._start and len(self._rows):
+    def pieces(self, index: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield rows by number, those of a run at a time, and where in `index` they are."""
+        order = np.argsort(index, kind="stable")
+        numbers = index[order]
+        runs, firsts = np.unique(
+            np.searchsorted(self.edges, numbers, "right") - 1, return_index=True
+        )
+        lasts = np.append(firsts, len(index))[1:]
+        for run, first, last in zip(runs, firsts, lasts, strict=True):
+            rows = self._run(int(run))
+            yield order[first:last], rows[numbers[first:last] - self.edges[run]]
+
+    def _run(self, number: int) -> np.ndarray:
+        """Return a run of rows; the last one is remembered."""
+        if number == self._last:
             return self._rows
-        stop = min(start + self.run, len(self))
-        rows = self.read(start, stop)
-        rows = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+        start, stop = map(int, self.edges[number : number + 2])
+        rows = dense(self.read(start, stop))
         if rows.shape != (stop - start, self.shape[1]):
             raise ValueError(
                 f"X changed while it was read: its rows {start} to {stop} have shape {rows.shape}, "
@@ -103,12 +111,26 @@ class Source:
             assert_all_finite(rows, input_name="X")
         except ValueError as error:
             raise ValueError(f"{error} (Found in rows {start} to {stop}.)") from None
-        self._start, self._rows = start, rows
+        self._last, self._rows = number, rows
         return rows
 
     def fingerprint(self) -> list[str]:
         """Return what other rows would not give; all are read."""
-        return [joblib.hash(self._run(start)) for start in range(0, len(self), self.run)]
+        return [joblib.hash(self._run(number)) for number in range(len(self.edges) - 1)]
+
+
+def _edges(n_rows: int, chunks: int | Sequence[int], least: int, most: int) -> np.ndarray:
+    """Return where runs begin and end: of whole chunks, but of those that are too large."""
+    if isinstance(chunks, int):
+        size = min(chunks * max(least // chunks, 1), most)
+        return np.append(np.arange(0, n_rows, size), n_rows)
+    edges = [0]
+    for end in np.cumsum(chunks).tolist():
+        while end - edges[-1] > most:
+            edges.append(edges[-1] + most)
+        if end - edges[-1] >= least or end == n_rows:
+            edges.append(end)
+    return np.unique(edges)
 
 
 def fingerprint(X: Any) -> Any:
@@ -120,7 +142,7 @@ def fingerprint(X: Any) -> Any:
 
 def is_lazy(X: Any) -> bool:
     """Tell whether it computes what is made of its blocks when that is asked for, as dask does."""
-    return hasattr(X, "map_blocks") and hasattr(X, "rechunk")
+    return _offers(X, "map_blocks", "rechunk", "shape", "dtype")
 
 
 def as_source(X: Any) -> Source | None:
@@ -139,32 +161,43 @@ def as_source(X: Any) -> Source | None:
     """
     if isinstance(X, Source):
         return X
-    if isinstance(X, np.ndarray) or sparse.issparse(X):
-        return None
-    if hasattr(X, "get_fragments") and hasattr(X, "schema"):
+    if _offers(X, "get_fragments", "schema"):
         return _of_dataset(X)
-    is_array = hasattr(X, "shape") and hasattr(X, "dtype") and hasattr(X, "__getitem__")
-    is_backed = hasattr(X, "to_memory") and hasattr(X, "format")
-    if not (is_array and (hasattr(X, "chunks") or is_backed)):
+    if not _offers(X, "shape", "dtype", "__getitem__"):
         return None
-    shape, dtype = tuple(X.shape), np.dtype(X.dtype)
-    if len(shape) != 2:
-        raise ValueError(f"Expected 2D array, got {len(shape)}D array instead: X.shape={shape}.")
-    if any(math.isnan(n) for n in shape):
+    chunks = getattr(X, "chunks", None)
+    # An array of h5py in one piece has no chunks; others that have none are in memory.
+    is_stored = chunks is not None or _offers(X, "chunks", "file")
+    if not (is_stored or _offers(X, "to_memory", "format")):
+        return None
+    check_matrix(X)
+    shape = tuple(X.shape)
+    if math.isnan(shape[0]):
         raise ValueError(
             f"X does not know how many rows it has: X.shape={shape}. Call X.compute_chunk_sizes() "
             "before."
         )
-    _check_number("X", dtype)
-    chunks = getattr(X, "chunks", None)
-    chunk = None
-    if chunks:
-        # dask has one for each chunk.
-        chunk = max(chunks[0]) if isinstance(chunks[0], tuple) else chunks[0]
-    return Source(lambda start, stop: _in_memory(X[start:stop]), shape, dtype, chunk)
+    first = chunks[0] if isinstance(chunks, tuple) and chunks else None
+    sizes = first if isinstance(first, int | tuple) else None
+    return Source(lambda start, stop: _in_memory(X[start:stop]), shape, X.dtype, sizes)
+
+
+def check_matrix(X: Any) -> None:
+    """Check that this has rows and columns, of numbers."""
+    if len(X.shape) != 2:
+        raise ValueError(
+            f"Expected 2D array, got {len(X.shape)}D array instead: X.shape={tuple(X.shape)}."
+        )
+    _check_number("X", np.dtype(X.dtype))
+
+
+def _offers(X: Any, *names: str) -> bool:
+    """Tell whether a kind of object has these; not one of them, as a frame has its columns."""
+    return all(hasattr(type(X), name) for name in names)
 
 
 def _in_memory(rows: Any) -> Any:
+    rows = rows.compute() if hasattr(rows, "compute") else rows
     return rows if sparse.issparse(rows) else np.asarray(rows)
 
 
@@ -175,9 +208,12 @@ def _check_number(name: str, dtype: np.dtype) -> None:
 
 def _of_dataset(dataset: Any) -> Source:
     """Make a source of a dataset of pyarrow: its groups of rows are what is read."""
-    dtypes = []
-    for field in dataset.schema:
-        dtype = np.dtype(field.type.to_pandas_dtype())
+    schema, dtypes = dataset.schema, []
+    for field in schema:
+        try:
+            dtype = np.dtype(field.type.to_pandas_dtype())
+        except NotImplementedError:
+            dtype = np.dtype(object)
         _check_number(f"The column {field.name!r} of X", dtype)
         dtypes.append(dtype)
     groups, sizes = [], []
@@ -195,10 +231,12 @@ def _of_dataset(dataset: Any) -> Source:
         first, last = np.searchsorted(ends, start, "right") - 1, np.searchsorted(ends, stop)
         parts = []
         for group, end in zip(groups[first:last], ends[first:last], strict=True):
-            table = group.to_table().slice(max(start - end, 0), stop - max(start, end))
+            # In the columns of the dataset, whatever their order in the file.
+            table = group.to_table(schema=schema)
+            table = table.slice(max(start - end, 0), stop - max(start, end))
             parts.append(np.column_stack([column.to_numpy() for column in table.columns]))
         return np.concatenate(parts)
 
     shape = int(ends[-1]), len(dtypes)
-    chunk = int(np.diff(ends).max(initial=1))
-    return Source(read, shape, np.result_type(*dtypes), chunk, head=dataset.head)
+    dtype = np.result_type(*dtypes) if dtypes else np.dtype(float)
+    return Source(read, shape, dtype, sizes, head=dataset.head)

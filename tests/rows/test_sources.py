@@ -23,9 +23,9 @@ class Counted:
         self.read.append((start, stop))
         return self.array[start:stop]
 
-    def source(self, run=7, **params):
-        source = Source(self, self.array.shape, self.array.dtype, **params)
-        source.run = run
+    def source(self, run=7):
+        source = Source(self, self.array.shape, self.array.dtype)
+        source.edges = np.append(np.arange(0, self.array.shape[0], run), self.array.shape[0])
         return source
 
 
@@ -62,14 +62,20 @@ def test_what_is_not_float32_is_read_as_float64(given, read):
 
 
 def test_runs_are_of_whole_chunks_but_not_too_large():
-    def run(n_columns, chunk):
-        return Source(None, (10**9, n_columns), np.dtype("f4"), chunk).run
+    def run(n_columns, chunks, n_rows=10**7):
+        return int(np.diff(Source(None, (n_rows, n_columns), np.dtype("f4"), chunks).edges)[0])
 
     assert run(100, None) == 2**21 // 400
     assert run(100, 1000) == 5000
     assert run(100, 10_000) == 10_000
     assert run(100, 10**9) == 2**28 // 400
-    assert run(10**9, 5) == 1
+    assert run(10**9, 5, 100) == 1
+    # Not of one size, as of several files.
+    sizes = [4000, 100, 5000, 10**6, 0, 3]
+    edges = Source(None, (sum(sizes), 100), np.dtype("f4"), sizes).edges
+    assert edges.tolist() == [0, 9100, 9100 + 2**28 // 400, sum(sizes) - 3, sum(sizes)]
+    for chunks in (None, 7, [], [0, 0]):
+        assert Source(None, (0, 3), np.dtype("f4"), chunks).edges[-1] == 0
 
 
 def test_sparse_rows_are_made_dense():
@@ -155,6 +161,8 @@ def test_runs_come_in_a_new_order_and_are_mixed(monkeypatch):
     assert not np.array_equal(*(order.reshape(5, 20)[:, 0] // 5 for order in passes))
 
 
-def test_a_large_chunk_is_mixed_by_itself():
-    rows, _, _ = streamed(run=2**40)
-    assert rows.n_together == 2**40
+def test_a_large_chunk_is_mixed_by_itself(monkeypatch):
+    monkeypatch.setattr(rows_module, "MIXED_BYTES", 0)
+    monkeypatch.setattr(rows_module, "MOST_MIXED_BYTES", 12)
+    rows, _, _ = streamed(run=90)
+    assert rows.n_together == 90
