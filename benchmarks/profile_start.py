@@ -2,31 +2,32 @@
 
     python benchmarks/profile_start.py DATA_DIR [--task "fashion_mnist 32"]
 
-Rows, sizes and threads are those of time_to_quality.py; the fastest of five fits. A part contains
-the parts that it calls.
+Rows, sizes and threads are those of time_to_quality.py; the fastest of five fits, of PCA's too. A
+part contains the parts that it calls.
 """
 
 import argparse
 import cProfile
 import pstats
+import time
 from pathlib import Path
 
 from report import print_versions, warm_up
+from sklearn.decomposition import PCA
 from time_to_quality import HIDDEN, TASKS, load_rows
 
 import sklearn_ae
 
 PARTS = {
     "fit": "the whole fit",
-    "scale_rows": "measure, centre and scale the rows",
+    "sum_up_for": "sums of the rows",
     "principal_components": "principal components",
-    "_squared_error": "what PCA leaves",
-    "ordinary_rows": "up to where rows are ordinary",
-    "ordinary_codes": "up to where codes are ordinary",
+    "find_start": "up to where rows and codes are ordinary",
+    "sizes_of_pca": "what PCA of each size leaves",
     "widen_features": "choose the random features",
-    "solve_decoder": "solve the last layer",
-    "mean_loss": "losses before and after",
-    "measure_errors": "encode held-out rows, refine their codes, rebuild them",
+    "solve": "solve the last layer, for the code and its prefixes",
+    "solve_prefixes": "of that, for the prefixes",
+    "choose_prefixes": "refine and rebuild held-out rows from the prefixes",
 }
 
 
@@ -41,7 +42,16 @@ def milliseconds(X, size: int) -> dict[str, float]:
     for (path, _, name), (*_, seconds, _) in pstats.Stats(profile).stats.items():
         if path.startswith(package) and name in found:
             found[name] += 1e3 * seconds
+    if not all(found.values()):
+        raise RuntimeError(f"Some parts have other names: {found}.")
     return found
+
+
+def milliseconds_of_pca(X, size: int, solver: str) -> float:
+    """Return those of a fit of PCA."""
+    start = time.perf_counter()
+    PCA(size, svd_solver=solver, random_state=0).fit(X)
+    return 1e3 * (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -57,6 +67,12 @@ def main() -> None:
     best = min((milliseconds(X, int(size)) for _ in range(5)), key=lambda found: found["fit"])
     for name, what in PARTS.items():
         print(f"{what:>55}: {best[name]:5.0f}")
+    for solver in ("auto", "randomized"):
+        theirs = min(milliseconds_of_pca(X, int(size), solver) for _ in range(5))
+        times = best["fit"] / theirs
+        print(
+            f"{f'PCA, svd_solver={solver!r}':>55}: {theirs:5.0f}, the fit is {times:.1f} times it"
+        )
 
 
 if __name__ == "__main__":
