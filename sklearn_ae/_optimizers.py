@@ -16,7 +16,7 @@ def _eager(kind: type[torch.optim.Optimizer]) -> Any:
         name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad")
     }
     methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
-    return type(kind.__name__, (kind,), {"__doc__": kind.__doc__, **methods})
+    return type(kind.__name__, (kind,), methods)
 
 
 Adam = _eager(torch.optim.Adam)
