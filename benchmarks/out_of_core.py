@@ -5,8 +5,9 @@
 
 The rows of large.py, in float32, in files of HDF5 and Zarr (chunks of 10,000 rows, not compressed)
 and Parquet (groups of 100,000), in a folder that is removed after. Each case is a process of its
-own; its peak is its largest resident set. Seconds an epoch are those of `max_iter=--epochs` without
-those of `max_iter=0`, divided. The error is on rows that no fit has seen, to PCA's.
+own; its peak is its largest resident set (Linux). Seconds an epoch are those of
+`max_iter=--epochs` without those of `max_iter=0`, divided. The error is on rows that no fit has
+seen, to PCA's.
 
 With --mixed, instead: the error of HDF5 rows that lie in the order of their first column, when so
 many runs of them are mixed, against all of them in a random order in memory.
@@ -14,7 +15,7 @@ many runs of them are mixed, against all of them in a random order in memory.
 
 import argparse
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -103,7 +104,9 @@ def run_case(folder: Path, kind: str, n_columns: int, epochs: int, mixed: int | 
         start = time.perf_counter()
         model.fit(rows)
         seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not of getrusage, which counts what the parent held.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) / 1024
     start = time.perf_counter()
     model.transform(rows)
     test = draw(N_TEST, n_columns, 10**9)
