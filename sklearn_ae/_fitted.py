@@ -195,7 +195,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         source = as_source(X)
         if source is None:
             return validate_data(self, X, accept_sparse="csr", dtype=float_types(X), **checks)
-        validate_data(self, source.head(N_HEAD), dtype=[np.float64, np.float32], **checks)
+        head = source.head(N_HEAD)
+        validate_data(self, head, dtype=float_types(head), **checks)
         return source
 
     def _lazily(self, method: str, X: Any, n_outputs: int) -> Any:

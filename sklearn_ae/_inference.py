@@ -120,7 +120,7 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> Any:
     module : Autoencoder or Rescaled
         In the units of the user and in float64. float32 rows are given to a copy of it in float32,
         but for blocks of rows that lie very far out.
-    X : array or CSR matrix of shape (n_rows, n_inputs)
+    X : array, CSR matrix or Source of shape (n_rows, n_inputs)
         Rows.
     n_outputs : int
         What the module makes of a row.
@@ -146,7 +146,7 @@ def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> Any
 
 def farthest_from(shift: np.ndarray, X: Any, device: str) -> float:
     """Return the largest distance of a cell to that of a point."""
-    centre = torch.tensor(shift, device=device)  # of a file, read-only
+    centre = torch.tensor(shift, device=device)
 
     def distances(rows: torch.Tensor) -> torch.Tensor:
         return (rows - centre).abs().amax(1)
@@ -156,7 +156,7 @@ def farthest_from(shift: np.ndarray, X: Any, device: str) -> float:
 
 def sum_of_squares_about(shift: np.ndarray, X: Any, unit: float, device: str) -> float:
     """Return the sum of the squared distances of rows to a point, in units of `unit`."""
-    centre = torch.tensor(shift, device=device)  # of a file, read-only
+    centre = torch.tensor(shift, device=device)
 
     def squares(rows: torch.Tensor) -> torch.Tensor:
         return _squares(rows - centre, unit)
@@ -181,7 +181,7 @@ def _by_blocks(
     ----------
     function : callable
         Of a block of rows, as a tensor on the device.
-    X : array or CSR matrix of shape (n_rows, n_columns)
+    X : array, CSR matrix or Source of shape (n_rows, n_columns)
         Rows.
     shape : tuple of int
         Of what becomes of a row.

@@ -147,6 +147,8 @@ class FitCheckpoint(Callback):
                 f"FitCheckpoint: every_seconds={self.every_seconds!r} must be a number of 0 or "
                 "more."
             )
+        if not isinstance(self.path, str | os.PathLike):
+            raise ValueError(f"FitCheckpoint: path={self.path!r} must be the name of a file.")
         parent = Path(self.path).parent
         if not parent.is_dir():
             raise ValueError(

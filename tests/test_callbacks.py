@@ -16,6 +16,7 @@ from skorch.callbacks import LRScheduler
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import callbacks as callbacks_module
 from sklearn_ae._rows import scaling as scaling_module
 from sklearn_ae._rows import sources as sources_module
 from sklearn_ae.callbacks import FitCheckpoint
@@ -259,6 +260,20 @@ def test_a_disk_that_is_full_is_said_and_the_fit_goes_on(error, tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["fit.lock"]
 
 
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    expected = make(AutoencoderTransformer, {}).fit(X)
+
+    def refused(*args):
+        raise PermissionError(13, "Permission denied")
+
+    # Whoever runs the tests may be allowed to write anywhere.
+    monkeypatch.setattr(callbacks_module, "open", refused, raising=False)
+    with pytest.warns(UserWarning, match=r"could not write .* Permission denied"):
+        found = make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit")).fit(X)
+    assert_same(found, expected)
+    assert not list(tmp_path.iterdir())
+
+
 def test_how_often_is_written(tmp_path, monkeypatch):
     written, save = [], torch.save
 
@@ -287,10 +302,12 @@ def test_how_often_is_written(tmp_path, monkeypatch):
         ({"every_n_epochs": 1.5}, r"every_n_epochs=1.5 must"),
         ({"every_seconds": -1}, r"every_seconds=-1 must be a number of 0 or more"),
         ({"every_seconds": None}, r"every_seconds=None must"),
+        ({"path": None}, r"path=None must be the name of a file"),
     ],
 )
 def test_bad_parameters(params, message, tmp_path):
-    model = make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit", **params))
+    checkpoint = FitCheckpoint(**{"path": tmp_path / "fit"} | params)
+    model = make(AutoencoderTransformer, {}, checkpoint)
     with pytest.raises(ValueError, match=message):
         model.fit(X)
 
