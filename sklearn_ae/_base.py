@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_ae._array_api import as_rows, like, on_host
 from sklearn_ae._callbacks import copy_callbacks, is_checkpoint
-from sklearn_ae._device import nearest_device, own_settings
+from sklearn_ae._device import nearest_device, own_settings, resolve_device
 from sklearn_ae._fitted import FittedMixin
 from sklearn_ae._fitting import Fit, Previous, fit_network, used_size
 from sklearn_ae._fitting.training.net import net_of, restored_net
@@ -113,7 +113,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             training = replace(training, device=str(given.device))
         with contextlib.ExitStack() as opened:
             if checkpoint is not None:
-                told_apart = self._told_apart(params, rows, seed, previous)
+                device = str(resolve_device(training.device))
+                told_apart = self._told_apart(params | {"device": device}, rows, seed, previous)
                 seed = opened.enter_context(checkpoint.opened(told_apart, seed))
             # Rows that were trained on are not held out after.
             self._split_seed = previous.seed if previous else seed

@@ -27,7 +27,9 @@ class FitCheckpoint(Callback):
 
     A fit with the same rows and parameters, in a new process for one, finds what the last one
     wrote, and ends with the bits of a fit that was not interrupted. What comes before the training
-    is done again. Of skorch's callbacks, learning rate schedules go on as well; others begin anew.
+    is done again. Of skorch's callbacks, learning rate schedules go on as well; others begin anew,
+    so that with `EarlyStopping`, for one, the fit may end elsewhere. `fit` alone calls this one:
+    it has none of skorch's hooks.
 
     Parameters
     ----------
@@ -112,11 +114,14 @@ class FitCheckpoint(Callback):
                 Path(self.path).unlink(missing_ok=True)
 
     def write(self, state: dict[str, Any], *, last: bool) -> None:
-        """Write the state of the training after an epoch, where it is time to."""
-        self._n_epochs += 1
-        due = self._n_epochs % self.every_n_epochs == 0
-        due = due and time.monotonic() - self._written >= self.every_seconds
-        if not (due or (last and self.keep)):
+        """Write the state of the training: after an epoch if it is time to, the last if kept."""
+        if last:
+            due = self.keep
+        else:
+            self._n_epochs += 1
+            due = self._n_epochs % self.every_n_epochs == 0
+            due = due and time.monotonic() - self._written >= self.every_seconds
+        if not due:
             return
         path = Path(self.path)
         beside = path.with_name(path.name + ".new")
@@ -126,10 +131,12 @@ class FitCheckpoint(Callback):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
-        except (OSError, RuntimeError) as error:
-            # torch's writer turns what the system says into errors of its own.
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
+            # torch's writer turns what the system says into errors of its own.
+            if not isinstance(error, Exception):
+                raise
             warnings.warn(
                 f"FitCheckpoint could not write {str(path)!r}: {error}. The fit goes on without.",
                 stacklevel=2,

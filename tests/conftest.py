@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from checkpoints import kills
 from sklearn import config_context
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
@@ -37,6 +38,12 @@ def dispatch():
         pytest.skip("needs SCIPY_ARRAY_API=1, as test_all_with_scipys_setting runs it")
     with config_context(array_api_dispatch=True):
         yield
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """Return what makes the next fits end after so many epochs."""
+    return kills(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -1,177 +1,35 @@
-"""A fit that is killed goes on where it was, and ends with the same bits."""
+"""The file of a checkpoint: whose it is, when it is written, what is wrong with it."""
 
 import os
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from configurations import Network
-from scipy import sparse
-from skorch.callbacks import LRScheduler
-from torch import nn
+from checkpoints import Killed, X, assert_same, make
 
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae import _base as base_module
 from sklearn_ae import callbacks as callbacks_module
-from sklearn_ae._rows import scaling as scaling_module
-from sklearn_ae._rows import sources as sources_module
 from sklearn_ae.callbacks import FitCheckpoint
 
-RNG = np.random.default_rng(0)
-X = RNG.standard_normal((200, 1)) ** np.arange(1, 17) / 20 + 0.3 * RNG.standard_normal((200, 16))
+
+def test_an_interrupt_while_it_is_written_leaves_no_half_of_a_file(tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit")).fit(X)
+    assert [path.name for path in tmp_path.iterdir()] == ["fit.lock"]
 
 
-class Killed(BaseException):
-    """Ends a fit as if the power had been cut."""
-
-
-class Chunked:
-    """Rows that are read run by run."""
-
-    chunks, shape, dtype = (20, 16), X.shape, X.dtype
-
-    def __getitem__(self, rows):
-        return X[rows]
-
-
-def dropout(n_inputs, n_outputs):
-    return nn.Sequential(nn.Linear(n_inputs, 8), nn.Dropout(0.3), nn.Linear(8, n_outputs))
-
-
-def linear_decay(epoch):
-    return 1 / (1 + epoch)
-
-
-def scheduled():
-    return [("decay", LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=linear_decay))]
-
-
-RBM = {"pretraining": "rbm", "init": "random", "activation": "logistic"}
-KINDS = {
-    "dense": (AutoencoderTransformer, {}),
-    "random start": (AutoencoderTransformer, {"init": "random"}),
-    "sgd": (AutoencoderTransformer, {"optimizer": "sgd", "learning_rate_init": 1e-3}),
-    "all rows": (AutoencoderTransformer, {"early_stopping": False}),
-    "conv": (AutoencoderTransformer, {"encoder": "conv", "image_shape": (1, 4, 4)}),
-    "attention": (AutoencoderTransformer, {"encoder": "attention"}),
-    "pretraining": (AutoencoderTransformer, RBM),
-    "denoising": (DenoisingAutoencoderTransformer, {}),
-    "masking": (DenoisingAutoencoderTransformer, {"corruption": "masking", "emphasis": 0.8}),
-    "modules of users": (AutoencoderTransformer, {"encoder": dropout, "decoder": Network}),
-    "schedule": (AutoencoderTransformer, {"callbacks": scheduled}),
-    "absolute error": (AutoencoderTransformer, {"loss": "absolute_error"}),
-}
-
-
-def make(kind, params, checkpoint=None):
-    params = {"max_iter": 6, "hidden_layer_sizes": (8,), "random_state": 0} | params
-    callbacks = params.pop("callbacks", list)()
-    if checkpoint is not None:
-        callbacks.append(checkpoint)
-    return kind(3, callbacks=callbacks, **params)
-
-
-@pytest.fixture
-def kill(monkeypatch):
-    """Return what makes the next fits end after so many epochs."""
-    write = FitCheckpoint.write
-
-    def kill_after(n_epochs):
-        def counted(self, state, *, last):
-            write(self, state, last=last)
-            if len(state["history"]) == n_epochs:
-                raise Killed
-
-        monkeypatch.setattr(FitCheckpoint, "write", counted)
-
-    return kill_after
-
-
-def assert_same(found, expected, rows=X):
-    assert found.n_iter_ == expected.n_iter_
-    assert found.loss_curve_ == expected.loss_curve_
-    assert found.validation_loss_curve_ == expected.validation_loss_curve_
-    assert found.best_loss_ == expected.best_loss_
-    for ours, theirs in zip(
-        found.module_.state_dict().values(), expected.module_.state_dict().values(), strict=True
-    ):
-        assert torch.equal(ours, theirs)
-    np.testing.assert_array_equal(found.transform(rows), expected.transform(rows))
-
-
-@pytest.mark.parametrize(("kind", "params"), KINDS.values(), ids=KINDS)
-def test_the_bits_are_those_of_a_fit_that_was_not_killed(kind, params, tmp_path, kill):
-    expected = make(kind, params).fit(X)
-    path = tmp_path / "fit"
-    for n_epochs in (1, 4):
-        kill(n_epochs)
-        with pytest.raises(Killed):
-            make(kind, params, FitCheckpoint(path)).fit(X)
-        assert path.exists()
-    kill(None)
-    found = make(kind, params, FitCheckpoint(path)).fit(X)
-    assert_same(found, expected)
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("rows", [sparse.csr_matrix(X), X.astype("f4"), Chunked()], ids=type)
-def test_rows_of_all_kinds(rows, tmp_path, kill, monkeypatch):
-    monkeypatch.setattr(scaling_module, "LARGE_BYTES", 0)
-    monkeypatch.setattr(sources_module, "RUN_BYTES", 2**10)
-    expected = make(AutoencoderTransformer, {}).fit(rows)
-    kill(3)
+def test_a_fit_of_another_device_is_another(tmp_path, kill, monkeypatch):
+    kill(1)
     with pytest.raises(Killed):
-        make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit")).fit(rows)
-    kill(None)
-    found = make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit")).fit(rows)
-    assert_same(found, expected, rows)
-
-
-def test_a_fit_that_goes_on_from_another(tmp_path, kill):
-    def twice(checkpoint=None):
-        model = make(AutoencoderTransformer, {"warm_start": True}).fit(X)
-        return model.set_params(callbacks=[checkpoint] if checkpoint else [])
-
-    expected = twice().fit(X)
-    kill(2)
-    with pytest.raises(Killed):
-        twice(FitCheckpoint(tmp_path / "fit")).fit(X)
-    kill(None)
-    assert_same(twice(FitCheckpoint(tmp_path / "fit")).fit(X), expected)
-    kill(2)
-    with pytest.raises(Killed):
-        twice(FitCheckpoint(tmp_path / "fit")).fit(X)
-    kill(None)
-    other = make(AutoencoderTransformer, {"warm_start": True, "random_state": 1}).fit(X)
-    other.set_params(random_state=0, callbacks=[FitCheckpoint(tmp_path / "fit")])
-    with pytest.raises(ValueError, match="another fit, by the last fit"):
-        other.fit(X)
-
-
-def test_a_fit_without_a_seed_goes_on_with_that_of_the_first(tmp_path, kill):
-    kill(2)
-    with pytest.raises(Killed):
-        make(AutoencoderTransformer, {"random_state": None}, FitCheckpoint(tmp_path / "fit")).fit(X)
-    kill(None)
-    first = torch.load(tmp_path / "fit", weights_only=True)
-    found = make(
-        AutoencoderTransformer, {"random_state": None}, FitCheckpoint(tmp_path / "fit", keep=True)
-    ).fit(X)
-    assert found.loss_curve_[:2] == [row["train_loss"] for row in first["history"]]
-    seed = torch.load(tmp_path / "fit", weights_only=True)["seed"]
-    assert seed == first["seed"]
-
-
-def test_a_fit_that_has_ended_is_not_trained_again(tmp_path, kill):
-    checkpoint = FitCheckpoint(tmp_path / "fit", every_n_epochs=100, keep=True)
-    expected = make(AutoencoderTransformer, {}, checkpoint).fit(X)
-    kill(7)
-    again = make(AutoencoderTransformer, {}, checkpoint).fit(X)
-    assert_same(again, expected)
+        make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit")).fit(X)
+    monkeypatch.setattr(base_module, "resolve_device", lambda name: torch.device("cuda", 0))
+    with pytest.raises(ValueError, match="another fit, by device"):
+        make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit")).fit(X)
 
 
 @pytest.mark.parametrize(
@@ -329,35 +187,3 @@ def test_what_has_no_fixed_content_is_named(tmp_path):
         ValueError, match=r"FitCheckpoint .* optimizer cannot be told .* no checkpoint"
     ):
         make(AutoencoderTransformer, params, FitCheckpoint(tmp_path / "fit")).fit(X)
-
-
-SCRIPT = """
-import sys
-from sklearn.datasets import load_digits
-from sklearn_ae import AutoencoderTransformer
-from sklearn_ae.callbacks import FitCheckpoint
-callbacks = [FitCheckpoint(sys.argv[1])] if len(sys.argv) > 1 else None
-X = load_digits().data[:500]
-model = AutoencoderTransformer(4, max_iter=15, callbacks=callbacks, random_state=0).fit(X)
-print(model.transform(X).tobytes().hex())
-"""
-
-
-def test_a_process_that_is_killed(tmp_path):
-    def start(*args):
-        command = [sys.executable, "-c", SCRIPT, *args]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    expected, _ = start().communicate()
-    path = tmp_path / "fit"
-    for seconds in (0.0, 0.1):
-        process = start(str(path))
-        while process.poll() is None and not path.exists():
-            time.sleep(0.01)
-        time.sleep(seconds)
-        process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
-        process.communicate()
-    process = start(str(path))
-    assert process.communicate()[0] == expected
-    assert process.returncode == 0
-    assert not Path(path).exists()

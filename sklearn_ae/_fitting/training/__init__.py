@@ -191,15 +191,16 @@ def train_net(
     with heard_interrupts() as heard:
         try:
             net.notify("on_train_begin", X=train, y=None)
+            finished = False
             if spec.checkpoint is not None and spec.checkpoint.saved is not None:
-                restore(net, keeper, spec.checkpoint.saved)
-            finished = keeper.finished
+                saved, spec.checkpoint.saved = spec.checkpoint.saved, None
+                restore(net, keeper, saved, foreign=spec.foreign)
+                finished = saved["ended"]
             while len(net.history) < spec.max_iter and not finished:
                 net.fit_loop(train, epochs=1)
                 finished = any(callback.finished for callback in (keeper, *listeners))
                 if spec.checkpoint is not None:
-                    last = finished or len(net.history) == spec.max_iter
-                    spec.checkpoint.write(state_of(net, keeper), last=last)
+                    spec.checkpoint.write(state_of(net, keeper, foreign=spec.foreign), last=False)
         except KeyboardInterrupt as error:
             if not hasattr(keeper, "kept"):
                 raise
@@ -209,6 +210,10 @@ def train_net(
             net.callbacks_ = own
         net.notify("on_train_end", X=train, y=None)
     drop_unfinished(net)
+    if spec.checkpoint is not None and not interrupted:
+        # Whoever ended it, a callback for one.
+        state = state_of(net, keeper, foreign=spec.foreign, ended=True)
+        spec.checkpoint.write(state, last=True)
     keeper.restore(net)
     if start is not None and _spoiled(net, train, start):
         net.module_.load_state_dict(start.state_dict())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.callbacks import LRScheduler
 
@@ -11,23 +12,42 @@ from sklearn_ae._fitting.training.stopping import KeepBest, Kept
 OF_KEEPER = ("diverged", "finished", "_idle", "_uncut", "_epoch")
 
 
-def state_of(net: ReconstructionNet, keeper: KeepBest) -> dict[str, Any]:
-    """Return the state of a training after an epoch."""
+def state_of(
+    net: ReconstructionNet, keeper: KeepBest, *, foreign: bool, ended: bool = False
+) -> dict[str, Any]:
+    """Return the state of a training after an epoch.
+
+    Parameters
+    ----------
+    net : ReconstructionNet
+        What trains.
+    keeper : KeepBest
+        What it has seen.
+    foreign : bool
+        Whether torch's global generators are borrowed for code that is not ours.
+    ended : bool, default=False
+        Whether there are no more epochs.
+    """
     return {
+        "ended": ended,
         "module": net.module_.state_dict(),
+        "criterion": net.criterion_.state_dict(),
         "optimizer": net.optimizer_.state_dict(),
-        "history": list(net.history),
+        "history": [_plain(row) for row in net.history],
         "keeper": {name: getattr(keeper, name) for name in OF_KEEPER},
         "kept": vars(keeper.kept),
-        "schedules": [callback.lr_scheduler_.state_dict() for callback in _schedules(net)],
-        "generators": [generator.get_state() for generator in _generators(net)],
+        "schedules": [_plain(c.lr_scheduler_.state_dict()) for c in _schedules(net)],
+        "generators": [generator.get_state() for generator in _generators(net, foreign)],
         "sizes": None if net.prefixes is None else net.prefixes.generator.bit_generator.state,
     }
 
 
-def restore(net: ReconstructionNet, keeper: KeepBest, state: dict[str, Any]) -> None:
+def restore(
+    net: ReconstructionNet, keeper: KeepBest, state: dict[str, Any], *, foreign: bool
+) -> None:
     """Let a training that is about to begin be where another one was."""
     net.module_.load_state_dict(state["module"])
+    net.criterion_.load_state_dict(state["criterion"])
     net.optimizer_.load_state_dict(state["optimizer"])
     net.history.extend(state["history"])
     for name in OF_KEEPER:
@@ -38,22 +58,41 @@ def restore(net: ReconstructionNet, keeper: KeepBest, state: dict[str, Any]) -> 
     )
     for callback, saved in zip(_schedules(net), state["schedules"], strict=True):
         callback.lr_scheduler_.load_state_dict(saved)
-    for generator, saved in zip(_generators(net), state["generators"], strict=True):
+    for generator, saved in zip(_generators(net, foreign), state["generators"], strict=True):
         generator.set_state(saved)
     if net.prefixes is not None:
         net.prefixes.generator.bit_generator.state = state["sizes"]
+
+
+def _plain(value: Any) -> Any:
+    """Return what a file may hold: numbers of Python, and nothing that only code can make."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items() if _is_plain(part)}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(part) for part in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return True
+    if isinstance(value, list | tuple):
+        return type(value) in (list, tuple) and all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str | np.generic | torch.Tensor)
 
 
 def _schedules(net: ReconstructionNet) -> list[LRScheduler]:
     return [callback for _, callback in net.callbacks_ if isinstance(callback, LRScheduler)]
 
 
-def _generators(net: ReconstructionNet) -> list[torch.Generator]:
-    """Return what draws: the order of rows, the noise, and what modules of users draw from."""
-    found = [net.iterator_train__generator, torch.default_generator]
+def _generators(net: ReconstructionNet, foreign: bool) -> list[torch.Generator]:
+    """Return what draws: the order of rows, the noise, and what code of users draws from."""
+    found = [net.iterator_train__generator]
     if net.denoising is not None and net.denoising.generator is not None:
         found.append(net.denoising.generator)
     device = torch.device(net.device)
-    if device.type == "cuda":
+    if foreign:
+        found.append(torch.default_generator)
+    if foreign and device.type == "cuda":
         found.append(torch.cuda.default_generators[device.index])
     return found
