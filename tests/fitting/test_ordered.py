@@ -14,8 +14,10 @@ from sklearn_ae._fitting.network import build_network, build_pca
 from sklearn_ae._fitting.ordered import (
     choose_prefixes,
     losses_of_pca,
+    measured_pca,
     sizes_of_pca,
     solve_prefixes,
+    watched_rows,
 )
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import draw_rows, split_rows
@@ -61,8 +63,12 @@ class Case:
         )
         train = self.rows.train.rows
         left = left_by_pca(self.pca, train)[1:]
-        self.trained = losses_of_pca(left, self.linear, train, LOSS)
-        self.sizes = sizes_of_pca(self.pca, self.linear, self.rows, LOSS)
+        self.trained = losses_of_pca(left, measured_pca(self.linear, train, LOSS))
+        self.measured = self.measured_with(LOSS)
+        self.sizes = sizes_of_pca(self.pca, self.measured, self.rows)
+
+    def measured_with(self, loss):
+        return measured_pca(self.linear, watched_rows(self.rows), loss)
 
     def error(self, n):
         some = self.rows.held_out or self.rows.train.rows
@@ -70,7 +76,7 @@ class Case:
 
     def choose(self):
         choose_prefixes(
-            self.sizes, self.nested, self.linear, self.rows, LOSS, self.trained, n_steps=0
+            self.sizes, self.nested, self.measured, self.rows, LOSS, self.trained, n_steps=0
         )
         return self.sizes
 
@@ -80,7 +86,7 @@ class Case:
 def test_worth_of_pca(loss, hold_out):
     case = Case(hold_out=hold_out)
     rows = case.rows.held_out if hold_out else case.rows.train.rows
-    sizes = sizes_of_pca(case.pca, case.linear, case.rows, loss)
+    sizes = sizes_of_pca(case.pca, case.measured_with(loss), case.rows)
     assert sizes.is_pca.all()
     for n in range(1, K + 1):
         errors = measure_errors(case.linear(n), rows, loss)

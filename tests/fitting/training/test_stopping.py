@@ -18,6 +18,7 @@ class FakeNet:
 
     def __init__(self, start=10.0):
         self.start = start
+        self.max_epochs = 1_000
         self.history = History()
         self.module_ = nn.Linear(1, 1, bias=False)
         self.optimizer_ = torch.optim.SGD(self.module_.parameters(), lr=1.0)
