@@ -201,12 +201,10 @@ def solve_decoder(
     values, vectors = torch.linalg.eigh(gram)
     values = values.clamp_min(0)
     # Wide rows are gone through here and in the solution only.
-    squares, chosen_linear, chosen_quadratic = (
-        vectors.T @ part @ vectors
-        for part in (cross @ cross.T, chosen_cross @ cross.T, chosen_gram)
-    )
-    linear, chosen_linear = squares.diagonal(), chosen_linear.diagonal()
-    chosen_quadratic = chosen_quadratic * squares
+    squares = vectors.T @ (cross @ cross.T) @ vectors
+    linear = squares.diagonal()
+    chosen_linear = (vectors * (chosen_cross @ cross.T @ vectors)).sum(0)
+    chosen_quadratic = (vectors.T @ chosen_gram @ vectors).mul_(squares)
 
     def error(d: torch.Tensor) -> float:
         """Sum up the errors of generalized cross-validation and of the rows that choose."""
@@ -220,7 +218,7 @@ def solve_decoder(
     candidates = [torch.zeros_like(values), *(1 / (values + p * largest) for p in PENALTIES)]
     d = min(candidates, key=error)
     weight = (vectors * d @ vectors.T @ cross).T
-    last.weight.add_(weight)
+    last.weight.add_(weight.float())
     last.bias.add_(missed - weight @ mean)
     for solved in (last.weight, last.bias):
         solved[solved.abs() < NEGLIGIBLE] = 0
@@ -228,42 +226,51 @@ def solve_decoder(
 
 def _centred_moments(decoder, encode, rows, features, last=None):
     """Average the features, what the network misses, and their products about these means."""
-    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
     few, codes = rows.sample(ROWS_FOR_MEANS), encode
     if few is rows:
         # Encoded once: the steps of refinement cost more than all else.
         codes = torch.cat([encode(block) for block in rows.blocks()])
-    mean, missed, *_ = _moments(decoder, codes, few, features, last, 0.0, 0.0)
+    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
+    x = few.slice(0, len(few))
+    weight, *parts = _regressed(decoder, encode(x) if few is not rows else codes, x, features, last)
+    total = max(float(weight.sum()), 1.0)
+    mean, missed = ((weight.T @ part)[0] / total for part in parts)
     more, more_missed, gram, cross, square = _moments(
         decoder, codes, rows, features, last, mean, missed
     )
-    gram -= torch.outer(more, more)
-    cross -= torch.outer(more, more_missed)
+    gram.addr_(more, more, alpha=-1)
+    cross.addr_(more, more_missed, alpha=-1)
     square -= float(more_missed @ more_missed)
     return mean + more, missed + more_missed, gram, cross, square
+
+
+def _regressed(decoder, z, block, features, last):
+    """Return how much each row counts, its features, and what the network misses of it.
+
+    That is what the decoder's linear part misses, and the layer `last` on the features if there is
+    one. Rows where the correction fades count as much as it does.
+    """
+    weight = decoder.fade(z)
+    h = features(decoder.bounded(z))
+    # In place: a pass through wide rows costs as much as the products.
+    r = (block - decoder.linear(z)).div_(decoder.output_scale)
+    if last is not None:
+        r.addcmul_(weight, last(h), value=-1)
+    return weight, h, r
 
 
 def _moments(decoder, codes, rows, features, last, mean, missed):
     """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows.
 
-    The residual is what the decoder's linear part misses, and the layer `last` on the features if
-    there is one. Rows where the correction fades count as much as it does. The codes are those of
-    all rows, or a function of a block of them.
+    The codes are those of all rows, or a function of a block of them.
     """
-    mean, missed = (
-        torch.as_tensor(m, dtype=torch.float32, device=rows.device) for m in (mean, missed)
-    )
+    mean, missed = mean.float(), missed.float()
     sums: list = []
     total, start = 0.0, 0
     for block in rows.blocks():
         z = codes(block) if callable(codes) else codes[start : start + len(block)]
         start += len(block)
-        weight = decoder.fade(z)
-        h = features(decoder.bounded(z))
-        # In place from here on: a pass through wide rows costs as much as the products.
-        r = (block - decoder.linear(z)).div_(decoder.output_scale)
-        if last is not None:
-            r.addcmul_(weight, last(h), value=-1)
+        weight, h, r = _regressed(decoder, z, block, features, last)
         h = h - mean
         r -= missed
         wh = weight * h
@@ -281,5 +288,5 @@ def _moments(decoder, codes, rows, features, last, mean, missed):
         else:
             sums = [part.double() for part in found]
         total += float(weight.sum())
-    *parts, square = (part / max(total, 1.0) for part in sums)
+    *parts, square = (part.div_(max(total, 1.0)) for part in sums)
     return *parts, float(square)
