@@ -78,7 +78,7 @@ def solve(
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return errors
     train = enough_rows(rows.others, MOST_CELLS, LEAST_ROWS, MOST_ROWS)
-    solved: Any = copy.deepcopy(network)
+    solved: Any = Autoencoder(network.encoder, copy.deepcopy(network.decoder))
     if generator is not None:
         with without_idle_layers(solved):
             widen_features(solved.decoder, solved.encoder, train, generator)

@@ -105,9 +105,9 @@ def sizes_of_pca(pca: PrincipalComponents, measured: Measured, rows: FitRows) ->
 
 def losses_of_pca(left: np.ndarray, measured: Measured) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
-    known = np.array([*solved_sizes(len(left)), len(left)])
+    known = [*solved_sizes(len(left)), len(left)]
     losses = np.array([measured(size).loss for size in known])[::-1]
-    at = left[known - 1][::-1]
+    at = left[np.array(known) - 1][::-1]
     if left.min() > 0 and losses.min() > 0:
         # A power of what is left, as squared and absolute errors are.
         return np.exp(np.interp(np.log(left), np.log(at), np.log(losses)))

@@ -100,6 +100,22 @@ def test_worth_of_pca(loss, hold_out):
     np.testing.assert_array_equal(sizes.score, sizes.pca_score)
 
 
+def test_each_size_of_pca_is_measured_once(monkeypatch):
+    """For what PCA is worth, and then for what it is held against."""
+    case, measured = Case(), []
+    case.sizes.is_pca[K - 1] = False
+    of = ordered.measure_errors
+
+    def measure(network, rows, criterion):
+        measured.append(network)
+        return of(network, rows, criterion)
+
+    monkeypatch.setattr(ordered, "measure_errors", measure)
+    case.choose()
+    # Prefixes alone: PCA of these sizes is known.
+    assert len(measured) == len(solved_sizes(K))
+
+
 def test_prefixes_are_solved():
     case = Case()
     before = {n: case.error(n).loss for n in solved_sizes(K)}

@@ -83,6 +83,15 @@ def test_long_epochs_count_as_several(patience, n_steps, n_epochs):
     assert rates[-1] in ((0.25, 0.125) if patience > 2 else (0.5 ** (patience - 1),))
 
 
+def test_without_an_epoch_the_start_is_not_measured():
+    net, keeper = FakeNet(), KeepBest(VALID, 3, 0.0, cut_rate=True)
+    net.max_epochs = 0
+    net.watched_loss = pytest.fail
+    keeper.on_train_begin(net, X=None)
+    assert keeper.kept.epoch == 0
+    assert net.weight() == keeper.kept.state["weight"].item() == 0
+
+
 def test_no_epoch_is_asked_for_more_than_there_is():
     losses = [9 * 0.01**i for i in range(6)]
     net, _, rates = train(losses, start=1e3, tol=0.05, n_iter_no_change=25, n_steps=10**6)
