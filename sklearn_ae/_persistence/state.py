@@ -18,7 +18,8 @@ from sklearn_ae._persistence.checks import (
     check_scaling,
     check_sizes,
 )
-from sklearn_ae._persistence.first import PARAMETERS, upgraded
+from sklearn_ae._persistence.first import LATER, PARAMETERS, upgraded
+from sklearn_ae._persistence.going import check_going
 from sklearn_ae._persistence.modules import RefusedError, damaged, freeze, thaw
 from sklearn_ae._persistence.plain import from_text, is_plain, to_text
 from sklearn_ae._version import __version__
@@ -43,8 +44,9 @@ class Saved:
     ----------
     attributes : dict
         Of the estimator, as they are.
-    nested, pca, loss : nn.Module or None
-        None where the estimator was not fitted; of the first two, one may be.
+    nested, pca, learner, loss : nn.Module or None
+        None where the estimator was not fitted; all but the loss may be, and the first two not
+        both.
     device : torch.device or None
         Where they are.
     scaling : object
@@ -56,6 +58,7 @@ class Saved:
     attributes: dict[str, Any]
     nested: Any = None
     pca: Any = None
+    learner: Any = None
     loss: Any = None
     device: Any = None
     scaling: Any = None
@@ -86,7 +89,7 @@ def pack(
     known = {name: part for name, part in modules.items() if part is not None}
     network, arrays, objects = freeze(nn.ModuleDict(known))
     saved = {"network": network, "fitted": to_text(fitted), "arrays": arrays, "scaling": scaling}
-    saved |= {"checksum": checksum(saved), "objects": objects}
+    saved |= {"checksum": checksum(saved, state.get("_going")), "objects": objects}
     rest = {name: value for name, value in state.items() if name not in fitted}
     return rest | {"_saved_by": (FORMAT, __version__), "_saved": saved}
 
@@ -147,20 +150,24 @@ def unpack(
             found = dict(modules.items())
         else:
             raise damaged("it is no dict of modules")
+        attributes = LATER | {"n_samples_seen_": attributes.get("n_samples_")} | attributes
         check_attributes(attributes)
         check_history(net)
-        nested, pca, loss = (found.pop(name, None) for name in ("nested", "pca", "loss"))
+        nested, pca, learner, loss = (
+            found.pop(name, None) for name in ("nested", "pca", "learner", "loss")
+        )
         if found or loss is None:
             raise damaged("it is not a network, PCA and a loss")
-        if saved["checksum"] != checksum(saved):
+        if saved["checksum"] != checksum(saved, attributes["_going"]):
             raise damaged("its checksum is another")
         check_sizes(attributes, nested, pca)
+        check_going(attributes, learner)
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(repr(error)) from error
-    for part in (nested, pca):
+    for part in (nested, pca, learner):
         if part is not None and not trusted:
             check_layers(part, attributes, run=not objects)
-    return Saved(attributes, nested, pca, loss, device, units, net)
+    return Saved(attributes, nested, pca, learner, loss, device, units, net)
 
 
 def check_format(written: Any) -> int:
@@ -188,10 +195,15 @@ def check_format(written: Any) -> int:
     return number
 
 
-def checksum(saved: dict[str, Any]) -> int:
+def checksum(saved: dict[str, Any], going: dict[str, Any] | None) -> int:
     """Tell what was changed by accident: an array of another file, a number in the text."""
-    total = zlib.crc32(repr((saved["network"], saved["fitted"])).encode())
-    for name, value in [*enumerate(saved["arrays"]), *sorted(saved["scaling"].items())]:
+    texts, arrays = [saved["network"], saved["fitted"]], {}
+    if going is not None:
+        texts.append(going["text"])
+        arrays = going["arrays"]
+    total = zlib.crc32(repr(tuple(texts)).encode())
+    everything = *enumerate(saved["arrays"]), *sorted({**saved["scaling"], **arrays}.items())
+    for name, value in everything:
         array = np.ascontiguousarray(value)
         total = zlib.crc32(repr((name, array.dtype.str, array.shape)).encode(), total)
         total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)

@@ -81,6 +81,11 @@ def make_optimizer(
     return made
 
 
+def batch_rows(n_rows: int) -> int:
+    """Return the rows of a step, where that is left to the number of rows."""
+    return min(BATCH_ROWS, max(LEAST_BATCH_ROWS, n_rows // LEAST_BATCHES))
+
+
 def prepare(
     spec: TrainingSpec,
     network: Autoencoder,
@@ -116,7 +121,7 @@ def prepare(
     """
     batch_size = spec.batch_size
     if batch_size is None:
-        batch_size = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, len(train) // LEAST_BATCHES))
+        batch_size = batch_rows(len(train))
     keeper = KeepBest(
         valid, spec.n_iter_no_change, spec.tol, cut_rate=not any(map(_schedules, spec.callbacks))
     )
