@@ -39,7 +39,7 @@ class PartialFitMixin(FittedMixin):
     net_: Any
     best_iter_: int
     # What the next call goes on from, as text and arrays, and the network under training.
-    _going: dict | None
+    _going: Any
     _learner: Any
 
     def partial_fit(self, X: Any, y: Any = None) -> Any:
@@ -185,11 +185,12 @@ class PartialFitMixin(FittedMixin):
         self._keep_going(found.going)
         self._keep_history(found.history)
 
-    def _keep_going(self, going: Any) -> None:
-        """Set what the next call goes on from."""
-        self._going = packed(going)
-        self._learner = None if going.learner is None else going.learner.nested
-        self.n_samples_seen_ = going.seen.sums.count
+    def _keep_going(self, going: Going | None) -> None:
+        """Set what the next call goes on from; None while a fit is under way."""
+        learner = None if going is None else going.learner
+        self._going = None if going is None else packed(going)
+        self._learner = None if learner is None else learner.nested
+        self.n_samples_seen_ = self.n_samples_
 
     def _keep_history(self, history: Any) -> None:
         """Set what is told of the passes."""

@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,16 @@ from sklearn_ae._fitting.training import batch_rows, prepare
 from sklearn_ae._fitting.training.denoising import make_denoising
 from sklearn_ae._fitting.training.loss import make_loss
 from sklearn_ae._fitting.training.prefixes import Prefixes
-from sklearn_ae._rows import Replay, Rows, ScaledRows, Seen, SparseRows, scaled_rows, stacked
+from sklearn_ae._rows import (
+    Replay,
+    Rows,
+    Sample,
+    ScaledRows,
+    Seen,
+    SparseRows,
+    scaled_rows,
+    stacked,
+)
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
 from sklearn_ae._warnings import warn
 from sklearn_ae.modules import Nested
@@ -73,7 +82,7 @@ def learn(
     """
     size = training.batch_size or batch_rows(int(seen.n_different))
     half = max(size // 2, 1)
-    waiting = learner.waiting
+    waiting, kept = learner.waiting, cast("Sample", seen.kept)
     n_waiting = 0 if waiting is None else waiting.shape[0]
     n_rows = n_waiting + len(index)
     if n_rows < half:
@@ -83,8 +92,8 @@ def learn(
     parts = [scaled_rows(X, index, learner.scaling, device)]
     if n_waiting:
         parts.append(scaled_rows(waiting, np.arange(n_waiting), learner.scaling, device))
-    drawn = np.random.default_rng(draw).integers(len(seen.kept), size=len(index) + n_waiting)
-    rows = Replay([part for part in parts if len(part)], _in_place(seen, drawn, learner, device))
+    drawn = np.random.default_rng(draw).integers(len(kept), size=len(index) + n_waiting)
+    rows = Replay([part for part in parts if len(part)], _in_place(kept, drawn, learner, device))
     nested = copy.deepcopy(learner.nested).to(device)
     net = _make_net(learner, spec, replace(training, batch_size=size), nested, rows, draw)
     net.history.extend(copy.deepcopy(history))
@@ -107,9 +116,8 @@ def learn(
     return replace(learner, nested=nested, optimizer=optimizer), list(net.history)
 
 
-def _in_place(seen: Seen, drawn: np.ndarray, learner: Learner, device: torch.device) -> Rows:
+def _in_place(kept: Sample, drawn: np.ndarray, learner: Learner, device: torch.device) -> Rows:
     """Return rows that are kept, which are scaled as they are read: there are many others."""
-    kept: Any = seen.kept
     kind = ScaledRows if isinstance(kept.rows, np.ndarray) else SparseRows
     return kind(kept.rows, drawn, learner.scaling.shift, learner.scaling.scale, device)
 

@@ -248,7 +248,7 @@ def _task(piece, rows, start, pca):
 def _started(piece):
     """Fit a network anew, in one pass over the rows that are kept; PCA alone of too few.
 
-    Returns the fit, what goes on, and its errors; None for both where it is PCA alone.
+    Returns the fit, what goes on, and its errors; None for both where nothing was trained.
     """
     spec, seen = piece.spec, piece.seen
     rows, may_learn = _rows_of(piece, seen.sums.scaling())
@@ -274,6 +274,12 @@ def _started(piece):
             )  # fmt: skip
             errors = finish(fit, task)
             choose(fit, task, errors, trained)
+    elif not task.is_ordered:
+        # Codes that PCA does not have are those of the network as it was drawn.
+        drawn = measure_errors(
+            refined(net.module_.eval(), spec.n_steps), rows.choosing, net.criterion_
+        )
+        choose(fit, task, drawn, trained)
     _record(fit, piece.history)
     end(fit, task)
     return fit, learner, errors

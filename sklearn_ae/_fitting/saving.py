@@ -68,20 +68,11 @@ def unpacked(
     """
     known, arrays = from_text(state["text"]), state["arrays"]
     sums = {name[5:]: array for name, array in arrays.items() if name.startswith("sums.")}
-    samples, merged = {}, {}
-    for name in ("held", "kept"):
-        if f"{name}.hashes" in arrays:
-            parts = arrays[f"{name}.hashes"], arrays[f"{name}.counts"]
-            samples[name] = Sample(*parts, _rows(name, arrays))
-    for name in ("merged", "train_merged"):
-        if f"{name}.count" in arrays:
-            parts = (arrays[f"{name}.{part}"] for part in ("mean", "components", "singular"))
-            merged[name] = MergedPCA(int(arrays[f"{name}.count"]), *parts)
-    if known["one_pca"] and merged:
-        merged["train_merged"] = merged["merged"]
+    merged = _merged("merged", arrays)
+    train_merged = merged if known["one_pca"] else _merged("train_merged", arrays)
     seen = Seen(
         known["seed"], known["bound"], known["share"], Sums.of_arrays(sums, device),
-        n_before=known["n_before"], **samples, **merged,
+        _sample("held", arrays), _sample("kept", arrays), merged, train_merged, known["n_before"],
     )  # fmt: skip
     learner = None
     if nested is not None:
@@ -90,6 +81,23 @@ def unpacked(
             _tensors(known["optimizer"], arrays), _rows("waiting", arrays),
         )  # fmt: skip
     return Going(seen, learner, known["n_calls"], known["n_judged"])
+
+
+def _sample(name: str, arrays: dict[str, np.ndarray]) -> Sample | None:
+    """Return the sample of this name; None where there is none."""
+    if f"{name}.hashes" not in arrays:
+        return None
+    return Sample(arrays[f"{name}.hashes"], arrays[f"{name}.counts"], _rows(name, arrays))
+
+
+def _merged(name: str, arrays: dict[str, np.ndarray]) -> MergedPCA | None:
+    """Return the PCA of this name; None where there is none."""
+    if f"{name}.count" not in arrays:
+        return None
+    mean, components, singular = (
+        arrays[f"{name}.{part}"] for part in ("mean", "components", "singular")
+    )
+    return MergedPCA(int(arrays[f"{name}.count"]), mean, components, singular)
 
 
 def _of_rows(name: str, rows: Any) -> dict[str, np.ndarray]:

@@ -170,7 +170,7 @@ def begin(
     if rows.held_out is not None:
         fit.watched_pca_loss = float(sizes.pca_loss[n - 1])
         if net.prefixes is not None:
-            fit.watched_pca_loss = net.prefixes.watched_of(sizes.pca_loss)
+            fit.watched_pca_loss = net.prefixes.watched_of(sizes.pca_loss.tolist())
     return fit
 
 
@@ -270,7 +270,8 @@ def pca_of_all(
 
 def end(fit: Fit, task: Task) -> PrincipalComponents | None:
     """Keep PCA and whiten; return PCA of all rows, where codes of some size are."""
-    n, spec = len(fit.nested.ratios), task.spec
+    nested: Any = fit.nested
+    n, spec = len(nested.ratios), task.spec
     of_all = keep_pca(fit, task)
     if spec.whiten:
         fit.whitening = whitening_of_sizes(fit, task.rows, spec.n_steps, of_all)

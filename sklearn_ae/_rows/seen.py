@@ -179,7 +179,7 @@ class Seen:
         """About how many of the rows are not the same as another; those of before all count."""
         held: Any = self.held
         kept: Any = self.kept
-        n = len(held) + len(kept)
+        n = float(len(held) + len(kept))
         if len(kept) == _most_kept(kept.rows.shape[1]):
             # All rows below the last hash are here.
             n = n * (N_HASHES / (int(kept.hashes[-1]) + 1))
