@@ -10,8 +10,6 @@ from sklearn_ae.modules import Autoencoder, Nested
 
 # Parameters that came later, and what they were.
 PARAMETERS: dict[str, Any] = {"whiten": False, "max_components": None, "memory": None}
-# What a fit found and files did not have until rows could come in pieces.
-LATER: dict[str, Any] = {"_going": None}
 
 
 def upgraded(

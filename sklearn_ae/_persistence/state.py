@@ -18,7 +18,7 @@ from sklearn_ae._persistence.checks import (
     check_scaling,
     check_sizes,
 )
-from sklearn_ae._persistence.first import LATER, PARAMETERS, upgraded
+from sklearn_ae._persistence.first import PARAMETERS, upgraded
 from sklearn_ae._persistence.going import check_going
 from sklearn_ae._persistence.modules import RefusedError, damaged, freeze, thaw
 from sklearn_ae._persistence.plain import from_text, is_plain, to_text
@@ -82,14 +82,17 @@ def pack(
         What else the net is made of.
     """
     state = state | {"_net": net}
-    scaling = vars(state.pop("_scaling"))
+    scaling, going = vars(state.pop("_scaling")), state.pop("_going")
     own = state.keys() - set(estimator._get_param_names())
     # In one piece: skops takes 200 bytes for a number of a list.
     fitted = {name: value for name, value in state.items() if name in own and is_plain(value)}
     known = {name: part for name, part in modules.items() if part is not None}
     network, arrays, objects = freeze(nn.ModuleDict(known))
-    saved = {"network": network, "fitted": to_text(fitted), "arrays": arrays, "scaling": scaling}
-    saved |= {"checksum": checksum(saved, state.get("_going")), "objects": objects}
+    saved = {
+        "network": network, "fitted": to_text(fitted), "arrays": arrays, "scaling": scaling,
+        "going": going,
+    }  # fmt: skip
+    saved |= {"checksum": checksum(saved), "objects": objects}
     rest = {name: value for name, value in state.items() if name not in fitted}
     return rest | {"_saved_by": (FORMAT, __version__), "_saved": saved}
 
@@ -150,7 +153,9 @@ def unpack(
             found = dict(modules.items())
         else:
             raise damaged("it is no dict of modules")
-        attributes = LATER | {"n_samples_seen_": attributes.get("n_samples_")} | attributes
+        attributes = {"n_samples_seen_": attributes.get("n_samples_")} | attributes
+        # Files of before rows could come in pieces have neither.
+        attributes["_going"] = saved.get("going")
         check_attributes(attributes)
         check_history(net)
         nested, pca, learner, loss = (
@@ -158,7 +163,7 @@ def unpack(
         )
         if found or loss is None:
             raise damaged("it is not a network, PCA and a loss")
-        if saved["checksum"] != checksum(saved, attributes["_going"]):
+        if saved["checksum"] != checksum(saved):
             raise damaged("its checksum is another")
         check_sizes(attributes, nested, pca)
         check_going(attributes, learner)
@@ -195,15 +200,15 @@ def check_format(written: Any) -> int:
     return number
 
 
-def checksum(saved: dict[str, Any], going: dict[str, Any] | None) -> int:
+def checksum(saved: dict[str, Any]) -> int:
     """Tell what was changed by accident: an array of another file, a number in the text."""
-    texts, arrays = [saved["network"], saved["fitted"]], {}
+    texts, arrays = [saved["network"], saved["fitted"]], dict(saved["scaling"])
+    going = saved.get("going")
     if going is not None:
         texts.append(going["text"])
-        arrays = going["arrays"]
+        arrays |= going["arrays"]
     total = zlib.crc32(repr(tuple(texts)).encode())
-    everything = *enumerate(saved["arrays"]), *sorted({**saved["scaling"], **arrays}.items())
-    for name, value in everything:
+    for name, value in [*enumerate(saved["arrays"]), *sorted(arrays.items())]:
         array = np.ascontiguousarray(value)
         total = zlib.crc32(repr((name, array.dtype.str, array.shape)).encode(), total)
         total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)
