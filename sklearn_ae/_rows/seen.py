@@ -221,7 +221,7 @@ class Seen:
         sums = sum_up(X, torch.float64, device)
         if self.sums is not None:
             sums = self.sums.joined(sums)
-        if not (np.isfinite(sums.unit**2) and np.isfinite(sums.products(sums.unit)).all()):
+        if not (np.isfinite(sums.unit) and np.isfinite(sums.products(sums.unit)).all()):
             raise ValueError(
                 "X has values too large to compute a variance in float64. Scale it, for example "
                 "with RobustScaler."
