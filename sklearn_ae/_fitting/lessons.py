@@ -1,7 +1,6 @@
 """What a network learns of a piece of the rows: each of them once, among rows of before."""
 
 import copy
-import math
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,8 +12,9 @@ from sklearn_ae._device import threads_for
 from sklearn_ae._fitting.fit import Learner
 from sklearn_ae._fitting.network import count_operations
 from sklearn_ae._fitting.sizes import watched_sizes
-from sklearn_ae._fitting.training import batch_rows, prepare
+from sklearn_ae._fitting.training import batch_rows, drop_unfinished, of_a_callback, prepare
 from sklearn_ae._fitting.training.denoising import make_denoising
+from sklearn_ae._fitting.training.interrupts import heard_interrupts
 from sklearn_ae._fitting.training.loss import make_loss
 from sklearn_ae._fitting.training.prefixes import Prefixes
 from sklearn_ae._rows import (
@@ -99,12 +99,11 @@ def learn(
     net.history.extend(copy.deepcopy(history))
     n_operations = 3 * count_operations(net.module_, X.shape[1], device)
     with threads_for(n_operations * size, device):
-        net.notify("on_train_begin", X=rows, y=None)
-        net.fit_loop(rows, epochs=1)
-        net.notify("on_train_end", X=rows, y=None)
+        _pass(net, rows)
     learner = replace(learner, waiting=X[left] if len(left) else None)
-    loss, weights = net.history[-1]["train_loss"], nested.state_dict().values()
-    if not (math.isfinite(loss) and all(bool(weight.isfinite().all()) for weight in weights)):
+    losses = [row["train_loss"] for row in net.history[len(history) :]]
+    weights = nested.state_dict().values()
+    if not (np.isfinite(losses).all() and all(bool(w.isfinite().all()) for w in weights)):
         warn(
             "Training diverged: the loss was no longer finite. The weights of the call before are "
             "kept. Try a smaller learning_rate_init.",
@@ -114,6 +113,19 @@ def learn(
     nested.network.eval()
     optimizer = copy.deepcopy(net.optimizer_.state_dict())
     return replace(learner, nested=nested, optimizer=optimizer), list(net.history)
+
+
+def _pass(net: Any, rows: Rows) -> None:
+    """Go through the rows once, as far as callbacks let it."""
+    with heard_interrupts() as heard:
+        try:
+            net.notify("on_train_begin", X=rows, y=None)
+            net.fit_loop(rows, epochs=1)
+        except KeyboardInterrupt as error:
+            if heard.interrupt or not of_a_callback(error):
+                raise
+            drop_unfinished(net)
+        net.notify("on_train_end", X=rows, y=None)
 
 
 def _in_place(kept: Sample, drawn: np.ndarray, learner: Learner, device: torch.device) -> Rows:

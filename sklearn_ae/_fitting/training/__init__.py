@@ -209,8 +209,8 @@ def train_net(
         except KeyboardInterrupt as error:
             if not hasattr(keeper, "kept"):
                 raise
-            # Of a callback, it asks for the end of the training: skorch knows no other way.
-            interrupted = heard.interrupt or not _of_a_callback(error)
+            # skorch knows no other way to ask for the end.
+            interrupted = heard.interrupt or not of_a_callback(error)
         finally:
             net.callbacks_ = own
         net.notify("on_train_end", X=train, y=None)
@@ -240,8 +240,8 @@ def drop_unfinished(net: ReconstructionNet) -> None:
         net.history.pop()
 
 
-def _of_a_callback(error: KeyboardInterrupt) -> bool:
-    """Tell whether an interrupt came out of a callback."""
+def of_a_callback(error: KeyboardInterrupt) -> bool:
+    """Tell whether an interrupt came out of a callback, and asks for the end of the training."""
     frames = traceback.walk_tb(error.__traceback__)
     return any(frame.f_code is ReconstructionNet.notify.__code__ for frame, _ in frames)
 
