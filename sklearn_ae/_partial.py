@@ -79,8 +79,9 @@ class PartialFitMixin(FittedMixin):
         held out.
 
         Which rows are held out, and which are kept, their content and the first call's seed say.
-        Where the different rows have become twice as many, another network is started at PCA of
-        all of them, and is taken if it is better. Before ten rows are held out the model is PCA.
+        Where there are a tenth more different rows, another network is started at PCA of all of
+        them, and is taken unless the one of before is surely better. Before ten rows are held out
+        the model is PCA.
 
         With ``n_components=None`` the code grows with the rows until it has as many numbers as
         there are columns; of more than 1,000 columns the first call decides, as in

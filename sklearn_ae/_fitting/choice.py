@@ -63,5 +63,14 @@ def beats_pca(
     return bool(gain.mean() > stats.t.ppf(confidence, len(gain) - 1) * deviation)
 
 
+def is_surely_lower(ours: Errors, theirs: Errors) -> bool:
+    """Tell whether losses of the same rows are lower by more than sampling error, by a t-test."""
+    if len(ours.groups) < 2:
+        return False
+    gain = theirs.groups - ours.groups
+    deviation = gain.std(ddof=1) / math.sqrt(len(gain))
+    return bool(gain.mean() > stats.t.ppf(CONFIDENCE, len(gain) - 1) * deviation)
+
+
 def _capped(values: np.ndarray) -> np.ndarray:
     return np.minimum(values, np.quantile(values, CAP_QUANTILE))

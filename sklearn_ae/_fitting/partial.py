@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from sklearn_ae._device import own_settings, resolve_device, seeded_globals, threads_for
-from sklearn_ae._fitting.choice import FEW
+from sklearn_ae._fitting.choice import FEW, is_surely_lower
 from sklearn_ae._fitting.closed_form import solve
-from sklearn_ae._fitting.errors import N_GROUPS, measure_errors
+from sklearn_ae._fitting.errors import N_GROUPS, Errors, measure_errors
 from sklearn_ae._fitting.fit import Fit, Going, Learner
 from sklearn_ae._fitting.lessons import learn
 from sklearn_ae._fitting.network import build_pca, check_code_layer, count_operations
@@ -21,7 +21,7 @@ from sklearn_ae._fitting.ordered import solve_prefixes
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import CHOOSING_SHARE, FitRows, SummedRows
 from sklearn_ae._fitting.sizes import most_components
-from sklearn_ae._fitting.start import Start, find_start, principal_components
+from sklearn_ae._fitting.start import MANY_ROWS, Start, find_start, principal_components
 from sklearn_ae._fitting.steps import (
     Task,
     begin,
@@ -47,8 +47,9 @@ from sklearn_ae.modules.refined import refined
 
 # The network is judged again when so many rows have come, as a share of those before.
 JUDGED_SHARE = 0.1
-# A network is started anew when there are so many times as many different rows as at its start.
-GROWTH = 2.0
+# A network is started anew when there are so many times as many different rows: what it does far
+# out, and its linear path, are those of the rows that it was started at.
+GROWTH = 1.1
 
 
 @dataclass
@@ -220,19 +221,30 @@ def _rows_of(piece, scaling):
     return FitRows(scaling, everything, training_rows, chosen, others, None), may_learn
 
 
+@dataclass(frozen=True)
+class _New:
+    """A network that was started: its fit, what goes on, and its errors.
+
+    The last two are None where nothing was trained.
+    """
+
+    fit: Fit
+    learner: Learner | None
+    errors: Errors | None
+
+
 def _judged(piece, learner, published):
     """Return the fit of all rows so far, and the network to go on with."""
-    n_different = piece.seen.n_different
-    if learner is None or piece.training.max_iter == 0:
-        fit, learner, _ = _started(piece)
-        return fit, learner
-    old, rows = _gone_on(piece, learner, published)
-    if n_different < GROWTH * learner.n_different:
-        return old, learner
-    fit, started, errors = _started(piece)
-    if started is not None and _is_better(piece, started, errors, old, learner, rows):
-        return fit, started
-    return old, replace(learner, n_different=n_different)
+    n_different, new = piece.seen.n_different, None
+    if learner is not None and piece.training.max_iter > 0:
+        if n_different >= GROWTH * learner.n_different:
+            new = _started(piece)
+            learner = replace(learner, n_different=n_different)
+        old = _gone_on(piece, learner, published, new)
+        if old is not None:
+            return old, learner
+    new = new or _started(piece)
+    return new.fit, new.learner
 
 
 def _task(piece, rows, start, pca):
@@ -246,10 +258,7 @@ def _task(piece, rows, start, pca):
 
 
 def _started(piece):
-    """Fit a network anew, in one pass over the rows that are kept; PCA alone of too few.
-
-    Returns the fit, what goes on, and its errors; None for both where nothing was trained.
-    """
+    """Fit a network anew, in one pass over the rows that are kept; PCA alone of too few."""
     spec, seen = piece.spec, piece.seen
     rows, may_learn = _rows_of(piece, seen.sums.scaling())
     n_columns = len(seen.sums.centre)
@@ -282,18 +291,22 @@ def _started(piece):
         choose(fit, task, drawn, trained)
     _record(fit, piece.history)
     end(fit, task)
-    return fit, learner, errors
+    return _New(fit, learner, errors)
 
 
 def _record(fit, history):
     """Put the passes before those of a fit."""
     if fit.best_iter:
         fit.best_iter += len(history)
-    fit.net.history_ = type(fit.net.history)([*history, *fit.net.history])
+    fit.net.history_ = type(fit.net.history)([*map(dict, history), *fit.net.history])
 
 
-def _gone_on(piece, learner, published):
-    """Judge the network that is trained, or what was published, and return the rows too."""
+def _gone_on(piece, learner, published, new):
+    """Judge the network that is trained, or what was published.
+
+    Returns its fit; None where a new network is better, or where PCA is on the training rows: they
+    lie elsewhere than those that the network was started at, and held-out ones may be few.
+    """
     n_steps = piece.spec.n_steps
     rows, _ = _rows_of(piece, learner.scaling)
     pca = principal_components(rows.train, piece.most, piece.seed)
@@ -301,7 +314,7 @@ def _gone_on(piece, learner, published):
     start = Start.unbounded(pca.first(len(nested.ratios)), learner.unit)
     task = _task(piece, rows, start, pca)
     net, trained = make_net(task, nested)
-    fit = begin(task, pca, net, nested, piece.dtype)
+    fit: Any = begin(task, pca, net, nested, piece.dtype)
     _record(fit, piece.history)
     fit.best_iter = len(piece.history)
     if rows.held_out is not None and piece.history:
@@ -309,31 +322,47 @@ def _gone_on(piece, learner, published):
     n_operations = count_operations(net.module_, len(pca.mean), piece.device)
     with threads_for(n_operations * net.batch_size, piece.device):
         errors = solve(nested.network, rows, net.criterion_, n_steps)
-        earlier = None
-        if published.nested is not None:
-            before = copy.deepcopy(published.nested).to(piece.device)
-            earlier = measure_errors(
-                refined(before.network, n_steps), rows.choosing, net.criterion_
-            )
-        if earlier is not None and not errors.loss < earlier.loss:
-            fit.nested, fit.net, errors = before, net_of(net, before.network), earlier
-            fit.best_iter = published.best_iter
-        elif task.is_ordered:
-            solve_prefixes(nested, rows, net.criterion_, n_steps)
+        before = copy.deepcopy(published.nested)
+        if before is not None:
+            network = refined(before.to(piece.device).network, n_steps)
+            earlier = measure_errors(network, rows.choosing, net.criterion_)
+            if not errors.loss < earlier.loss:
+                fit.nested, fit.net, errors = before, net_of(net, before.network), earlier
+                fit.best_iter = published.best_iter
+        if _is_replaced(new, fit, task, learner) or _is_stale(fit, task):
+            return None
+        if task.is_ordered and fit.nested is nested:
+            solve_prefixes(fit.nested, rows, net.criterion_, n_steps)
         choose(fit, task, errors, trained)
     end(fit, task)
-    return fit, rows
+    return fit
 
 
-def _is_better(piece, started, errors, old, learner, rows):
-    """Tell whether a network that was started anew is better than the one before."""
-    if old.nested is None or len(old.nested.ratios) != len(started.nested.ratios):
+def _is_replaced(new, fit, task, learner):
+    """Tell whether the network that was trained is not surely better than a new one.
+
+    The new one knows where all rows lie, of which few held-out ones say little.
+    """
+    if new is None or new.learner is None:
+        return False
+    theirs = new.learner
+    if len(theirs.nested.ratios) != len(fit.nested.ratios):
         return True
     # One unit for both.
-    unit = started.unit * (started.scaling.scale / learner.scaling.scale)
-    criterion = make_loss(piece.training.loss, unit, learner.scaling).to(piece.device)
-    network = refined(old.nested.network, piece.spec.n_steps)
-    return errors.loss < measure_errors(network, rows.choosing, criterion).loss
+    unit = theirs.unit * (theirs.scaling.scale / learner.scaling.scale)
+    criterion = make_loss(task.training.loss, unit, learner.scaling).to(fit.net.device)
+    network = refined(fit.net.module_, task.spec.n_steps)
+    return not is_surely_lower(measure_errors(network, task.rows.choosing, criterion), new.errors)
+
+
+def _is_stale(fit, task):
+    """Tell whether PCA misses less of the training rows than a network that started at it."""
+    if not task.is_ordered:
+        return False
+    some, criterion = task.rows.train.rows.sample(MANY_ROWS), fit.net.criterion_
+    ours = measure_errors(refined(fit.net.module_, task.spec.n_steps), some, criterion)
+    theirs = measure_errors(task.linear(len(fit.nested.ratios)), some, criterion)
+    return not ours.loss <= theirs.loss
 
 
 def _refreshed(piece, published):
