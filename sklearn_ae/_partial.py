@@ -49,8 +49,8 @@ class PartialFitMixin(FittedMixin):
         1,000 columns; of more as `IncrementalPCA` does), and trains the network on them: in one
         pass, whatever `max_iter` is, with as many rows drawn from those of before. The model is
         then held against PCA of all rows so far, by rows that are held out over all calls. That is
-        done when rows have come in tenths of those before; PCA itself is of all rows after each
-        call.
+        done whenever a twelfth as many rows have come as there are different ones; PCA itself is of
+        all rows after each call.
 
         Parameters
         ----------

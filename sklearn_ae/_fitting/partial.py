@@ -45,8 +45,9 @@ from sklearn_ae._specs import NetworkSpec, TrainingSpec
 from sklearn_ae.modules import Autoencoder, Nested
 from sklearn_ae.modules.refined import refined
 
-# The network is judged again when so many rows have come, as a share of those before.
-JUDGED_SHARE = 0.1
+# The network is judged again when so many rows have come, as a share of the different ones: each of
+# ten pieces, in each pass.
+JUDGED_SHARE = 1 / 12
 # A network is started anew when there are so many times as many different rows: what it does far
 # out, and its linear path, are those of the rows that it was started at.
 GROWTH = 1.1
@@ -191,7 +192,7 @@ def _is_due(piece, n_judged, published):
         if len(rows) < N_GROUPS:
             return False
     grown = len(published.is_pca) != piece.most
-    return grown or seen.sums.count - n_judged >= JUDGED_SHARE * n_judged
+    return grown or seen.sums.count - n_judged >= JUDGED_SHARE * seen.n_different
 
 
 def _rows_of(piece, scaling):
