@@ -14,6 +14,7 @@ from skorch.callbacks import Callback
 from states import change_text, load
 
 from sklearn_ae import SKOPS_TYPES
+from sklearn_ae._fitting import partial
 from sklearn_ae._rows import merged, seen
 from sklearn_ae.callbacks import FitCheckpoint
 
@@ -179,7 +180,8 @@ def test_callbacks_that_end_a_training_end_the_pass():
     in_pieces(make(callbacks=[Stop()]))
 
 
-def test_a_pass_that_diverges_is_forgotten():
+def test_a_pass_that_diverges_is_forgotten(monkeypatch):
+    monkeypatch.setattr(partial, "GROWTH", np.inf)
     model = in_pieces(make(n_components=1), PIECES[:4])
     n_passes, weights = model.n_iter_, [w.clone() for w in model._learner.parameters()]
     model.set_params(learning_rate_init=1e30)
