@@ -135,9 +135,9 @@ class AutoencoderTransformer(BaseAutoencoder):
     n_components_ : int
         Size of the code that is used.
     mean_ : ndarray of shape (n_features,)
-        Mean of the rows of `fit`.
-    n_samples_ : int
-        Their number.
+        Mean of the rows of `fit`, or of all calls of `partial_fit`.
+    n_samples_, n_samples_seen_ : int
+        Their number; with `partial_fit`, of the rows of all calls.
     components_ : ndarray of shape (n_components, n_features)
         What each number of the code changes: the mean change of a reconstruction with it, over the
         codes of held-out rows, before any whitening; PCA's own where `is_pca_`. It is local: a
@@ -154,7 +154,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     noise_variance_ : float
         Variance that is not explained, for each direction that is left; 0 where none is.
     n_iter_ : int
-        Epochs trained; 1 where there was nothing to train but the closed form to solve.
+        Epochs trained, or passes of `partial_fit`; 1 where there was nothing to train but the
+        closed form to solve.
     best_iter_ : int
         Epoch whose weights are kept, but where PCA is; 0 is the start.
     loss_curve_ : list of float
@@ -163,7 +164,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         instead; in nats a cell with "binary_log_loss"; as a module gives it. Of ordered codes it is
         the mean over the whole code and the prefix that a step draws, weighed by PCA's loss.
     validation_loss_curve_ : list of float or None
-        Loss on the held-out rows after each epoch; None without `early_stopping`. Of ordered codes
+        Loss on the held-out rows after each epoch; None without `early_stopping`, and NaN after a
+        pass of `partial_fit` that was not judged. Of ordered codes
         it is the mean over the sizes 1, 2, 4, ... and the whole, each weighed so that PCA's loss
         counts the same at every size.
     best_loss_ : float

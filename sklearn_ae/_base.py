@@ -17,7 +17,6 @@ from sklearn.utils import check_random_state
 from sklearn_ae._array_api import as_rows, like, on_host
 from sklearn_ae._callbacks import copy_callbacks, is_checkpoint
 from sklearn_ae._device import nearest_device, own_settings, resolve_device
-from sklearn_ae._fitted import FittedMixin
 from sklearn_ae._fitting import Fit, Previous, fit_network, used_size
 from sklearn_ae._fitting.training.net import net_of, restored_net
 from sklearn_ae._inference import count_outputs, in_user_units
@@ -28,6 +27,7 @@ from sklearn_ae._parameters import (
     for_columns,
     read_parameters,
 )
+from sklearn_ae._partial import PartialFitMixin, changes
 from sklearn_ae._parts import Part, spread
 from sklearn_ae._persistence import modules_given, pack, pack_parameters, unpack, unpack_parameters
 from sklearn_ae._processes import Processes
@@ -44,7 +44,7 @@ NEEDED_TO_KEEP = ("n_features_in_", "_split_seed", "_structure")
 ARRAYS = ("mean_", "_some_codes")
 
 
-class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
+class BaseAutoencoder(CallbackSupportMixin, PartialFitMixin, BaseEstimator):
     """How both are fitted. It has no constructor: each estimator lists its parameters."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
@@ -146,12 +146,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             if checkpoint is not None and not interrupted:
                 checkpoint.end()
         self._follow(X)
-        known: Any = self._sizes["score"]
-        held_out = self.early_stopping
-        if self._nested is None and self._variances is not None and self._variance > 0:
-            # PCA of all rows says of all rows what it explains, as PCA does.
-            known, held_out = np.cumsum(self._variances) / self._variance, False
-        self._use(used_size(self.n_components, known, rows.shape, held_out=held_out))
+        self._use_wanted(rows.shape)
         return interrupted
 
     def _remember(self, params: dict, X: Any, seed: int, train: Callable[[Any], bool]) -> bool:
@@ -223,15 +218,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             return None
         if self._sizes["is_pca"][len(self._nested.ratios) - 1]:
             return None
-        before = self._structure
-        changed = {name: now for name, now in structure.items() if now != before[name]}
-        if changed:
-            found = ", ".join(
-                f"{name}={now!r}, was {before[name]!r}" for name, now in changed.items()
-            )
+        found = changes(self._structure, structure)
+        if found:
             raise ValueError(
-                f"warm_start=True goes on with the network of the last fit, but {found}. Set "
-                "warm_start=False to start anew."
+                f"warm_start=True goes on with the network of the last fit, but "
+                f"{', '.join(found)}. Set warm_start=False to start anew."
             )
         return Previous(self._nested, self._scaling, self._split_seed)
 
@@ -263,14 +254,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         self._watched_pca_loss = fit.watched_pca_loss
         self.mean_, self.n_samples_ = fit.mean, fit.n_rows
         self._n_steps = self.transform_max_iter
-        history = fit.net.history
-        # scikit-learn counts a closed form as one iteration.
-        self.n_iter_, self.best_iter_ = max(len(history), 1), fit.best_iter
-        self.loss_curve_ = [row["train_loss"] for row in history]
-        self.validation_loss_curve_ = (
-            [row["valid_loss"] for row in history] if self.early_stopping else None
-        )
-        self.batch_size_ = fit.net.batch_size
+        self._keep_history(fit.net.history)
+        self.best_iter_, self.batch_size_ = fit.best_iter, fit.net.batch_size
+        self._keep_going(fit.going)
 
     def _follow(self, X: Any) -> None:
         """Give what is an array the namespace and the device of the rows, as PCA does."""
@@ -278,6 +264,15 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
             values = getattr(self, name)
             if values is not None:
                 setattr(self, name, like(on_host(values), X))
+
+    def _use_wanted(self, shape: tuple[int, int]) -> None:
+        """Set what is that of codes of the size that is wanted, of so many rows and columns."""
+        known: Any = self._sizes["score"]
+        held_out = self.early_stopping
+        if self._nested is None and self._variances is not None and self._variance > 0:
+            # PCA of all rows says of all rows what it explains, as PCA does.
+            known, held_out = np.cumsum(self._variances) / self._variance, False
+        self._use(used_size(self.n_components, known, shape, held_out=held_out))
 
     def _use(self, n: int) -> None:
         """Set what is that of codes of size `n`."""
@@ -353,7 +348,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         del state["module_"], state["_coder"]
         rest = {name: getattr(net, name) for name in ("batch_size", "max_epochs")}
         rest["history"] = list(net.history)
-        parts = {"nested": state.pop("_nested"), "pca": state.pop("_pca")}
+        parts = {name: state.pop(f"_{name}") for name in ("nested", "pca", "learner")}
         return pack(self, state, {**parts, "loss": net.criterion_}, rest)
 
     def __setstate__(self, state: dict) -> None:
@@ -374,6 +369,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         super().__setstate__(unpack_parameters(saved.attributes))
         if saved.net is not None:
             self._scaling, self._nested, self._pca = saved.scaling, saved.nested, saved.pca
+            self._learner = saved.learner
             module = self._module_of_size(self.n_components_)
             self.net_ = restored_net(
                 module, saved.loss, saved.device, self.n_features_in_, saved.net

@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from sklearn_ae._array_api import as_rows, float_types
+from sklearn_ae._array_api import as_rows, float_types, on_host
 from sklearn_ae._inference import (
     apply,
     farthest_from,
@@ -173,8 +173,9 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         X = as_rows(self._check_rows(X, "score"))
         # In units of the training data, or of rows that lie far out: squares of extreme values
         # would leave float64.
-        unit = max(self._scaling.scale, farthest_from(self._scaling.shift, X, self.device_))
-        total = sum_of_squares_about(self._scaling.shift, X, unit, self.device_)
+        mean = on_host(self.mean_).astype(np.float64)
+        unit = max(self._scaling.scale, farthest_from(mean, X, self.device_))
+        total = sum_of_squares_about(mean, X, unit, self.device_)
         error = float(self._squared_errors(X, unit).sum())
         return 1 - error / total if total > 0 else float(error == 0)
 

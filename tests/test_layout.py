@@ -24,6 +24,7 @@ LAYERS = {
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
+    "rows that come in pieces": ["_partial"],
     "fitted estimators": ["_fitted"],
     "codes of every size": ["_sizes"],
     "what a fit is told": ["_parameters", "_parts"],
@@ -54,7 +55,7 @@ LAYERS = {
 # The stages of a fit, in order: each knows nothing of those after it.
 STAGES = [
     "parts", "rows", "start", "errors", "sizes", "network", "training", "closed_form", "choice",
-    "ordered", "fit", "whitening", "__init__",
+    "ordered", "fit", "whitening", "saving", "steps", "lessons", "partial", "__init__",
 ]  # fmt: skip
 ORDER = list(LAYERS)
 OPTIONAL = [

@@ -78,17 +78,6 @@ PARTLY = {
     ),
 }
 INCREMENTAL_FAILURES = [
-    (
-        "no partial_fit",
-        AttributeError,
-        "test_n_samples_equal_n_components",
-        "test_n_components_none",
-        "test_incremental_pca_num_features_change",
-        "test_incremental_pca_set_params",
-        "test_incremental_pca_partial_fit_small_batch",
-        "test_incremental_pca_partial_fit",
-        "test_incremental_pca_partial_fit_float_division",
-    ),
     (COVARIANCE, AttributeError, "test_incremental_pca", "test_incremental_pca_sparse"),
     (
         "components may be more than columns or rows",

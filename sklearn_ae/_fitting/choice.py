@@ -21,7 +21,7 @@ def beats_pca(
     theirs: Errors,
     pca_train_loss: float,
     n_components: int,
-    n_train: int,
+    n_train: float,
     n_valid: int,
 ) -> bool:
     """Tell whether the network beats PCA on the validation rows by more than sampling error.
@@ -41,8 +41,10 @@ def beats_pca(
         Of the network and of PCA of the training rows, on the validation rows.
     pca_train_loss : float
         Mean loss of PCA on the training rows.
-    n_components, n_train, n_valid : int
-        Size of the codes, numbers of rows.
+    n_components, n_valid : int
+        Size of the codes, number of validation rows.
+    n_train : float
+        Number of training rows, which may be an estimate.
     """
     if n_valid < 2:
         return False
@@ -59,6 +61,15 @@ def beats_pca(
     deviation = gain.std(ddof=1) / math.sqrt(len(gain))
     confidence = CONFIDENCE if len(gain) >= FEW else CONFIDENCE_OF_FEW
     return bool(gain.mean() > stats.t.ppf(confidence, len(gain) - 1) * deviation)
+
+
+def is_surely_lower(ours: Errors, theirs: Errors) -> bool:
+    """Tell whether losses of the same rows are lower by more than sampling error, by a t-test."""
+    if len(ours.groups) < 2:
+        return False
+    gain = theirs.groups - ours.groups
+    deviation = gain.std(ddof=1) / math.sqrt(len(gain))
+    return bool(gain.mean() > stats.t.ppf(CONFIDENCE, len(gain) - 1) * deviation)
 
 
 def _capped(values: np.ndarray) -> np.ndarray:

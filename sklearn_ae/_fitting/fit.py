@@ -1,12 +1,13 @@
 """What a fit found, and what it may go on from."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from sklearn_ae._fitting.ordered import Sizes
 from sklearn_ae._fitting.training.net import ReconstructionNet
-from sklearn_ae._rows import Scaling
+from sklearn_ae._rows import Scaling, Seen
 from sklearn_ae.modules import Nested
 
 
@@ -48,6 +49,8 @@ class Fit:
     whitening : dict of int to tuple of two ndarrays of shape (n_components,)
         Mean and deviation of the codes, by their size; of a size that is missing, those of the next
         larger one.
+    going : Going or None
+        What `partial_fit` goes on from.
     """
 
     net: ReconstructionNet
@@ -65,6 +68,7 @@ class Fit:
     interrupted: bool = False
     codes: np.ndarray | None = None
     whitening: dict = field(default_factory=dict)
+    going: Any = None
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,56 @@ class Previous:
     nested: Nested
     scaling: Scaling
     seed: int
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The network that pieces of rows train; what is published is a copy.
+
+    Attributes
+    ----------
+    nested : Nested
+        As it was when the last piece ended.
+    scaling : Scaling
+        Its units.
+    unit : float
+        That of its losses.
+    losses : ndarray of shape (n_components,) or None
+        Loss of PCA of each size on training rows; None where codes have no order.
+    n_different : float
+        How many different rows there were when it was started, about, or last thought of anew.
+    optimizer : dict or None
+        State of its optimizer; None before the first step.
+    waiting : ndarray, CSR matrix or None
+        Rows that it has yet to be trained on, fewer than half a batch.
+    """
+
+    nested: Nested
+    scaling: Scaling
+    unit: float
+    losses: np.ndarray | None
+    n_different: float
+    optimizer: dict | None = None
+    waiting: Any = None
+
+
+@dataclass(frozen=True)
+class Going:
+    """What a piece of rows goes on from.
+
+    Attributes
+    ----------
+    seen : Seen
+        What is known of the rows.
+    learner : Learner or None
+        The network under training.
+    n_calls : int
+        Pieces that came.
+    n_judged : int
+        Rows that had come when the network was last held against PCA.
+    """
+
+    seen: Seen
+    learner: Learner | None
+    n_calls: int
+    n_judged: int

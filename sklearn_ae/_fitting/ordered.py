@@ -170,7 +170,7 @@ def choose_prefixes(
         square.append(ours.square / (theirs.square or 1.0))
         kept.append(
             rows.held_out is None
-            or beats_pca(ours, theirs, trained[n - 1], n, len(rows.train.rows), len(rows.held_out))
+            or beats_pca(ours, theirs, trained[n - 1], n, rows.train.n, len(rows.held_out))
         )
     last = n_components - 1
     left = (1 - sizes.score[last]) / ((1 - sizes.pca_score[last]) or 1.0)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_ae._rows import Rows, Scaling, Sums, dense, scaled_rows
+from sklearn_ae._rows import MergedPCA, Rows, Scaling, Sums, dense, scaled_rows
 
 # Where no rows are held out, this share of the rows still chooses the closed form.
 CHOOSING_SHARE = 0.1
@@ -30,14 +30,31 @@ class SummedRows:
     scaling : Scaling
         The units of `rows`.
     rows : Rows
-        The rows, scaled.
+        The rows, scaled; of rows that came in pieces, some of them. None where only the sums are
+        looked at.
+    merged : MergedPCA or None
+        PCA of all of them, where they came in pieces and have many columns.
+    n_different : float or None
+        How many of them are not the same as another, about; None stands for all.
     """
 
     X: Any
     index: np.ndarray
     sums: Sums
     scaling: Scaling
-    rows: Rows
+    rows: Any
+    merged: MergedPCA | None = None
+    n_different: float | None = None
+
+    @property
+    def n(self) -> float:
+        """How many rows there are to learn from."""
+        return self.sums.count if self.n_different is None else self.n_different
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether all rows that were summed up can be read."""
+        return self.rows is not None and len(self.rows) == self.sums.count
 
     def centred(self) -> np.ndarray:
         """Return all of them as one array in float64, about their mean, in the units of `rows`."""

@@ -11,7 +11,7 @@ from scipy import linalg
 from sklearn.decomposition import PCA
 
 from sklearn_ae._fitting.rows import FitRows, SummedRows, split_rows
-from sklearn_ae._rows import SparseRows, Sums, sum_of_squares, sum_up
+from sklearn_ae._rows import MergedPCA, SparseRows, Sums, sum_of_squares, sum_up
 from sklearn_ae._rows.sums import MANY_COLUMNS
 
 # Up to so many rows of more columns, PCA is the eigenvectors of the products of the rows.
@@ -80,6 +80,19 @@ class PrincipalComponents:
         left = float(self.residuals()[n])
         return PrincipalComponents(self.mean, self.components[:n], self.deviations[:n], left)
 
+    def merged(self, sums: Sums, scale: float) -> MergedPCA:
+        """Return what PCA of more rows goes on from.
+
+        Parameters
+        ----------
+        sums : Sums
+            Of the rows.
+        scale : float
+            Their unit here.
+        """
+        singular = self.deviations * scale * math.sqrt(sums.count)
+        return MergedPCA(sums.count, sums.mean, self.components, singular)
+
 
 @dataclass
 class Start:
@@ -108,6 +121,17 @@ class Start:
     all_ordinary: bool
     code_middle: np.ndarray
     code_radius: np.ndarray
+
+    @classmethod
+    def unbounded(cls, pca: PrincipalComponents, residual: float) -> "Start":
+        """Return PCA alone, with a residual of another time: for a network that has started."""
+        ends = np.full(len(pca.mean), np.inf)
+        radius = np.full(len(pca.components), np.inf)
+        return cls(pca, residual, (-ends, ends), np.inf, False, np.zeros(len(radius)), radius)
+
+    def unit(self, at_pca: bool) -> float:
+        """Return the unit of the losses: of a network that starts elsewhere, that of the rows."""
+        return self.residual if at_pca else 1.0
 
 
 def sum_up_for(X: Any, n_components: int, device: torch.device) -> Sums:
@@ -149,13 +173,16 @@ def principal_components(rows: SummedRows, n_components: int, seed: int) -> Prin
         For the randomized solver.
     """
     sums, scaling = rows.sums, rows.scaling
-    n_rows, n_columns = len(rows.rows), rows.rows.n_columns
+    n_rows, n_columns = sums.count, len(sums.centre)
     mean = (sums.mean - scaling.shift) / scaling.scale
     n_found = min(n_components, n_columns, max(n_rows - 1, 1))
-    if isinstance(rows.rows, SparseRows) and not sums.has_products:
+    if rows.merged is not None:
+        squares, vectors = rows.merged.squares(n_found, scaling.scale)
+        left = sums.products(scaling.scale).sum() - squares.sum()
+    elif isinstance(rows.rows, SparseRows) and not sums.has_products:
         squares, vectors = _of_sparse(rows, n_found, seed)
         left = sums.products(scaling.scale).sum() - squares.sum()
-    elif sums.has_products and n_columns <= n_rows:
+    elif sums.has_products and (n_columns <= n_rows or not rows.at_hand):
         products = sums.products(scaling.scale)
         squares, vectors = _largest(products, n_found)
         left = products.trace() - squares.sum()
@@ -164,7 +191,8 @@ def principal_components(rows: SummedRows, n_components: int, seed: int) -> Prin
     else:
         squares, vectors, left = _of_blocks(rows.rows, mean, n_found, seed)
     if (
-        squares[-1] < TINY_SHARE * squares[0]
+        rows.at_hand
+        and squares[-1] < TINY_SHARE * squares[0]
         and n_rows * n_columns * min(n_rows, n_columns) < FEW_PRODUCTS
     ):
         squares, vectors, left = _of_values(rows.centred(), n_found)
@@ -334,7 +362,8 @@ def find_start(rows: FitRows, pca: PrincipalComponents) -> Start:
         residual = math.sqrt(_missed(pca, rows.held_out).mean() / train.n_columns)
     found = torch.cat(distances).numpy()
     row_radius = REACH * _reached(found)
-    all_ordinary = len(found) == len(train) and found.max() < (1 - ROUNDED) * row_radius
+    measured_all = rows.train.at_hand and len(found) == len(train)
+    all_ordinary = measured_all and found.max() < (1 - ROUNDED) * row_radius
     return Start(
         pca,
         max(residual, SMALLEST_RESIDUAL),

@@ -33,9 +33,7 @@ def whitening_of_sizes(
     """
     found = {}
     if pca is not None:
-        deviations = pca.deviations * np.sqrt(fit.n_rows / (fit.n_rows - 1))
-        eps = np.finfo(np.float64).eps
-        found[0] = np.zeros(len(deviations)), _divisors(deviations, rows, eps)
+        found[0] = whitening_of_pca(pca, fit.n_rows, rows.scaling.scale)
     if fit.nested is not None:
         n = len(fit.nested.ratios)
         smaller = range(1, n) if n <= MOST_WHITENED else solved_sizes(n)
@@ -46,6 +44,15 @@ def whitening_of_sizes(
     return found
 
 
+def whitening_of_pca(
+    pca: PrincipalComponents, n_rows: int, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation of the codes of PCA of so many rows, in the units of the user."""
+    deviations = pca.deviations * np.sqrt(n_rows / max(n_rows - 1, 1))
+    divisors = _divisors(deviations, scale, np.finfo(np.float64).eps)
+    return np.zeros(len(deviations)), divisors
+
+
 @torch.inference_mode()
 def mean_and_deviation(
     nested: Nested, n: int, rows: FitRows, n_steps: int, n_rows: int = MANY_ROWS
@@ -54,11 +61,11 @@ def mean_and_deviation(
     encoder = refined(nested.prefix(n), n_steps).eval().encoder
     blocks = rows.all.rows.sample(n_rows).blocks()
     codes = torch.cat([encoder(block).double().cpu() for block in blocks]).numpy()
-    deviations = _divisors(codes.std(axis=0, ddof=1), rows, np.finfo(np.float32).eps)
+    deviations = _divisors(codes.std(axis=0, ddof=1), rows.scaling.scale, np.finfo(np.float32).eps)
     return codes.mean(axis=0) * rows.scaling.scale, deviations
 
 
-def _divisors(deviations, rows, eps):
+def _divisors(deviations, scale, eps):
     """Return deviations in the units of the user; a number that is always the same stays so."""
     found = deviations > eps * deviations.max()
-    return np.where(found, deviations, 1.0) * rows.scaling.scale
+    return np.where(found, deviations, 1.0) * scale

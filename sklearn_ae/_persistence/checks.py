@@ -174,6 +174,8 @@ def _size_of(nested: Any) -> int:
         raise damaged("its sizes have no layers")
     decoder: Any = nested.network.decoder
     for size, layer in zip(sizes, layers, strict=True):
+        if not len(decoder.correction):
+            raise damaged("its decoder has no layers")
         *hidden, last = decoder.correction
         shape = len(last.weight), last.weight.shape[1] if hidden else size
         if type(layer) is not nn.Linear or layer.weight.shape != shape:

@@ -19,6 +19,7 @@ from sklearn_ae._persistence.checks import (
     check_sizes,
 )
 from sklearn_ae._persistence.first import PARAMETERS, upgraded
+from sklearn_ae._persistence.going import check_going
 from sklearn_ae._persistence.modules import RefusedError, damaged, freeze, thaw
 from sklearn_ae._persistence.plain import from_text, is_plain, to_text
 from sklearn_ae._version import __version__
@@ -43,8 +44,9 @@ class Saved:
     ----------
     attributes : dict
         Of the estimator, as they are.
-    nested, pca, loss : nn.Module or None
-        None where the estimator was not fitted; of the first two, one may be.
+    nested, pca, learner, loss : nn.Module or None
+        None where the estimator was not fitted; all but the loss may be, and the first two not
+        both.
     device : torch.device or None
         Where they are.
     scaling : object
@@ -56,6 +58,7 @@ class Saved:
     attributes: dict[str, Any]
     nested: Any = None
     pca: Any = None
+    learner: Any = None
     loss: Any = None
     device: Any = None
     scaling: Any = None
@@ -79,13 +82,16 @@ def pack(
         What else the net is made of.
     """
     state = state | {"_net": net}
-    scaling = vars(state.pop("_scaling"))
+    scaling, going = vars(state.pop("_scaling")), state.pop("_going")
     own = state.keys() - set(estimator._get_param_names())
     # In one piece: skops takes 200 bytes for a number of a list.
     fitted = {name: value for name, value in state.items() if name in own and is_plain(value)}
     known = {name: part for name, part in modules.items() if part is not None}
     network, arrays, objects = freeze(nn.ModuleDict(known))
-    saved = {"network": network, "fitted": to_text(fitted), "arrays": arrays, "scaling": scaling}
+    saved = {
+        "network": network, "fitted": to_text(fitted), "arrays": arrays, "scaling": scaling,
+        "going": going,
+    }  # fmt: skip
     saved |= {"checksum": checksum(saved), "objects": objects}
     rest = {name: value for name, value in state.items() if name not in fitted}
     return rest | {"_saved_by": (FORMAT, __version__), "_saved": saved}
@@ -147,20 +153,26 @@ def unpack(
             found = dict(modules.items())
         else:
             raise damaged("it is no dict of modules")
+        attributes = {"n_samples_seen_": attributes.get("n_samples_")} | attributes
+        # Files of before rows could come in pieces have neither.
+        attributes["_going"] = saved.get("going")
         check_attributes(attributes)
         check_history(net)
-        nested, pca, loss = (found.pop(name, None) for name in ("nested", "pca", "loss"))
+        nested, pca, learner, loss = (
+            found.pop(name, None) for name in ("nested", "pca", "learner", "loss")
+        )
         if found or loss is None:
             raise damaged("it is not a network, PCA and a loss")
         if saved["checksum"] != checksum(saved):
             raise damaged("its checksum is another")
         check_sizes(attributes, nested, pca)
+        check_going(attributes, learner)
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(repr(error)) from error
-    for part in (nested, pca):
+    for part in (nested, pca, learner):
         if part is not None and not trusted:
             check_layers(part, attributes, run=not objects)
-    return Saved(attributes, nested, pca, loss, device, units, net)
+    return Saved(attributes, nested, pca, learner, loss, device, units, net)
 
 
 def check_format(written: Any) -> int:
@@ -190,8 +202,13 @@ def check_format(written: Any) -> int:
 
 def checksum(saved: dict[str, Any]) -> int:
     """Tell what was changed by accident: an array of another file, a number in the text."""
-    total = zlib.crc32(repr((saved["network"], saved["fitted"])).encode())
-    for name, value in [*enumerate(saved["arrays"]), *sorted(saved["scaling"].items())]:
+    texts, arrays = [saved["network"], saved["fitted"]], dict(saved["scaling"])
+    going = saved.get("going")
+    if going is not None:
+        texts.append(going["text"])
+        arrays |= going["arrays"]
+    total = zlib.crc32(repr(tuple(texts)).encode())
+    for name, value in [*enumerate(saved["arrays"]), *sorted(arrays.items())]:
         array = np.ascontiguousarray(value)
         total = zlib.crc32(repr((name, array.dtype.str, array.shape)).encode(), total)
         total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)

@@ -136,17 +136,85 @@ class Sums:
         self.low, self.high = np.min(lows, axis=0), np.max(highs, axis=0)
         processes.add_up(self._products)
 
-    def without(self, rows: Any) -> "Sums":
+    def without(self, rows: Any, counts: np.ndarray | None = None) -> "Sums":
         """Return what is left without some of the rows, of an array or a CSR matrix.
 
         Least and greatest values stay those of all.
+
+        Parameters
+        ----------
+        rows : ndarray or CSR matrix of shape (n_rows, n_columns)
+            Which are left out.
+        counts : ndarray of int of shape (n_rows,) or None, default=None
+            How often each was added; None is once.
         """
-        part = Sums(self.centre, self.unit, dtype=self.dtype, device=self.device)
-        part.add_all(rows)
         left = copy.copy(self)
-        left.count = self.count - part.count
-        left._total, left._products = self._total - part._total, self._products - part._products
+        counts = np.ones(rows.shape[0], int) if counts is None else counts
+        for times in np.unique(counts).tolist():
+            part = Sums(self.centre, self.unit, dtype=self.dtype, device=self.device)
+            part.add_all(rows[np.flatnonzero(counts == times)])
+            left.count -= times * part.count
+            left._total = left._total - times * part._total
+            left._products = left._products - times * part._products
         return left
+
+    def about(self, centre: np.ndarray, unit: float) -> "Sums":
+        """Return the same sums about another centre, in another unit."""
+        found = Sums(centre, unit, device=self.device)
+        found.count, found.low, found.high = self.count, self.low, self.high
+        # Rows that are all the same have no unit of their own.
+        alike = self.farthest == 0
+        ratio = 0.0 if alike else self.unit / unit
+        shift = ((self.mean if alike else self.centre) - centre) / unit
+        total = ratio * self._total
+        found._total = total + self.count * shift
+        if self.has_products:
+            cross = np.outer(total, shift)
+            moved = cross + cross.T + self.count * np.outer(shift, shift)
+        else:
+            moved = (2 * total + self.count * shift) * shift
+        found._products = ratio**2 * self._products + torch.from_numpy(moved).to(self.device)
+        return found
+
+    def joined(self, other: "Sums") -> "Sums":
+        """Return the sums of the rows of both, about the mean of them all."""
+        count = self.count + other.count
+        # Not the means alone: their difference may overflow.
+        centre = self.mean * (self.count / count) + other.mean * (other.count / count)
+        with np.errstate(over="ignore"):
+            apart = float(np.abs(self.mean - other.mean).max())
+        units = [part.unit for part in (self, other) if part.farthest > 0]
+        unit = max([*units, _power_of_two(apart)] if apart > 0 else units, default=1.0)
+        found = self.about(centre, unit)
+        found += other.about(centre, unit)
+        return found
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all that they are, of a matrix of products one triangle."""
+        products = self._products.cpu().numpy()
+        if self.has_products:
+            products = products[np.triu_indices(len(products))]
+        return {
+            "count": np.array(self.count), "unit": np.array(self.unit), "centre": self.centre,
+            "low": self.low, "high": self.high, "total": self._total, "products": products,
+        }  # fmt: skip
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, np.ndarray], device: torch.device) -> "Sums":
+        """Return the sums that `arrays` told of."""
+        found = cls(np.asarray(arrays["centre"]), float(arrays["unit"]), device=device)
+        found.count = int(arrays["count"])
+        found.low, found.high, found._total = (
+            np.asarray(arrays[name], np.float64) for name in ("low", "high", "total")
+        )
+        products = np.array(arrays["products"])
+        if found.has_products:
+            n = len(found.centre)
+            upper = np.zeros((n, n))
+            upper[np.triu_indices(n)] = products
+            products = upper + np.triu(upper, 1).T
+        found._products = torch.from_numpy(products).to(device)
+        return found
 
     @property
     def constant(self) -> np.ndarray:

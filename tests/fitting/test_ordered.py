@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ae import AutoencoderTransformer, _fitting
-from sklearn_ae._fitting import ordered
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._fitting import ordered, steps
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
 from sklearn_ae._fitting.network import build_network, build_pca
 from sklearn_ae._fitting.ordered import (
@@ -204,7 +204,7 @@ def test_prefixes_of_a_training_without_progress_are_no_better_than_the_whole(mo
     """Where the whole code is PCA, prefixes are something else only if there was a training."""
     t = np.random.default_rng(0).uniform(-1, 1, size=(200, 2))
     X = np.hstack([np.cos(3 * t), np.sin(3 * t), t**3, t**2])
-    monkeypatch.setattr(_fitting, "beats_pca", lambda *args: False)
+    monkeypatch.setattr(steps, "beats_pca", lambda *args: False)
     monkeypatch.setattr(ordered, "beats_pca", lambda *args: True)
     model = AutoencoderTransformer(
         4, hidden_layer_sizes=(16,), max_iter=5, learning_rate_init=rate, random_state=0,
@@ -225,7 +225,7 @@ def test_prefixes_that_were_trained_before_stay(monkeypatch):
         4, hidden_layer_sizes=(16,), max_iter=20, random_state=0, device="cpu", warm_start=True
     ).fit(X)
     assert not model.is_pca_
-    monkeypatch.setattr(_fitting, "beats_pca", lambda *args: False)
+    monkeypatch.setattr(steps, "beats_pca", lambda *args: False)
     monkeypatch.setattr(ordered, "beats_pca", lambda *args: True)
     model.set_params(learning_rate_init=1e-12, max_iter=2).fit(X)
     assert model.best_iter_ == 0

@@ -6,8 +6,7 @@ import torch
 from curves import make, parabola
 from skorch.callbacks import Callback
 
-from sklearn_ae import _fitting as fitting
-from sklearn_ae._fitting import closed_form, errors, ordered, start
+from sklearn_ae._fitting import closed_form, errors, ordered, start, steps
 from sklearn_ae._fitting.rows import draw_rows
 from sklearn_ae._rows import KeptRows, ScaledRows, Sums
 from sklearn_ae._rows import scaling as scaling_module
@@ -100,7 +99,7 @@ def test_refined_held_out_rows_are_computed_once_by_each_decoder(monkeypatch):
         refined.append(type(network.encoder).__name__)
         return of(network, rows, criterion)
 
-    for module in (fitting, closed_form):
+    for module in (steps, closed_form):
         monkeypatch.setattr(module, "measure_errors", measure)
     model = make(max_iter=20).fit(parabola(400))
     assert model.best_iter_ > 0

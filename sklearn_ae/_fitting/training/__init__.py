@@ -81,6 +81,11 @@ def make_optimizer(
     return made
 
 
+def batch_rows(n_rows: int) -> int:
+    """Return the rows of a step, where that is left to the number of rows."""
+    return min(BATCH_ROWS, max(LEAST_BATCH_ROWS, n_rows // LEAST_BATCHES))
+
+
 def prepare(
     spec: TrainingSpec,
     network: Autoencoder,
@@ -116,7 +121,7 @@ def prepare(
     """
     batch_size = spec.batch_size
     if batch_size is None:
-        batch_size = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, len(train) // LEAST_BATCHES))
+        batch_size = batch_rows(len(train))
     processes = train.processes
     if processes is not None and valid is not None:
         # All have the same; each looks at a part.
@@ -214,8 +219,8 @@ def train_net(
         except KeyboardInterrupt as error:
             if not hasattr(keeper, "kept"):
                 raise
-            # Of a callback, it asks for the end of the training: skorch knows no other way.
-            interrupted = heard.interrupt or not _of_a_callback(error)
+            # skorch knows no other way to ask for the end.
+            interrupted = heard.interrupt or not of_a_callback(error)
             if processes is not None:
                 if interrupted:
                     raise
@@ -249,8 +254,8 @@ def drop_unfinished(net: ReconstructionNet) -> None:
         net.history.pop()
 
 
-def _of_a_callback(error: KeyboardInterrupt) -> bool:
-    """Tell whether an interrupt came out of a callback."""
+def of_a_callback(error: KeyboardInterrupt) -> bool:
+    """Tell whether an interrupt came out of a callback, and asks for the end of the training."""
     frames = traceback.walk_tb(error.__traceback__)
     return any(frame.f_code is ReconstructionNet.notify.__code__ for frame, _ in frames)
 
