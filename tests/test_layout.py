@@ -20,7 +20,7 @@ MAX_LINES = 400
 # From the top down: a module imports its own layer or a lower one. An entry also covers what is in
 # the folder of that name. `leaves` also has the modules that only leaves import.
 LAYERS = {
-    "leaves": ["__main__", "comparison", "displays", "onnx"],
+    "leaves": ["__main__", "comparison", "dask", "displays", "onnx"],
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
@@ -57,6 +57,8 @@ STAGES = [
 ]  # fmt: skip
 ORDER = list(LAYERS)
 OPTIONAL = [
+    "dask",
+    "distributed",
     "matplotlib",
     "onnx",
     "onnxscript",
