@@ -28,7 +28,9 @@ from sklearn_ae._parameters import (
     for_columns,
     read_parameters,
 )
+from sklearn_ae._parts import Part, spread
 from sklearn_ae._persistence import modules_given, pack, pack_parameters, unpack, unpack_parameters
+from sklearn_ae._processes import Processes
 from sklearn_ae._rows import Scaling, fingerprint
 from sklearn_ae._sklearn import CallbackSupportMixin, fit_context, with_callbacks
 from sklearn_ae._tasks import FitTask
@@ -99,7 +101,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         # A subclass may have a constructor of its own, with fewer of them.
         params = {name: getattr(self, name) for name in self._parameter_constraints}
         network, training = read_parameters(params, type(self).__name__)
-        X = self._validated(X, ensure_min_samples=2)
+        processes = X.processes if isinstance(X, Part) else None
+        if processes is None:
+            X = self._validated(X, ensure_min_samples=2)
+        else:
+            X = self._validated(X.rows, ensure_min_samples=0)
         if sparse.issparse(X) and not X.has_canonical_format:
             # Cells that are stored in parts, or out of order.
             X = X.copy()
@@ -109,13 +115,18 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         previous = self._previous(structure)
         rows, given, checkpoint = on_host(X), as_rows(X), training.checkpoint
+        if processes is not None:
+            decided_by = self._decided_by(params, seed)
+            rows = spread(rows, processes, self, decided_by, previous)
+            seed = processes.of_first(seed)
+            training = replace(training, verbose=training.verbose if processes.is_first else 0)
         if training.device == "auto" and torch.is_tensor(given) and given.is_cuda:
             training = replace(training, device=str(given.device))
         with contextlib.ExitStack() as opened:
             if checkpoint is not None:
                 device = str(resolve_device(training.device))
                 told_apart = self._told_apart(params | {"device": device}, rows, seed, previous)
-                seed = opened.enter_context(checkpoint.opened(told_apart, seed))
+                seed = opened.enter_context(checkpoint.opened(told_apart, seed, processes))
             # Rows that were trained on are not held out after.
             self._split_seed = previous.seed if previous else seed
             self._structure = structure
@@ -140,7 +151,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         if self._nested is None and self._variances is not None and self._variance > 0:
             # PCA of all rows says of all rows what it explains, as PCA does.
             known, held_out = np.cumsum(self._variances) / self._variance, False
-        self._use(used_size(self.n_components, known, X.shape, held_out=held_out))
+        self._use(used_size(self.n_components, known, rows.shape, held_out=held_out))
         return interrupted
 
     def _remember(self, params: dict, X: Any, seed: int, train: Callable[[Any], bool]) -> bool:
@@ -172,6 +183,17 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMixin, BaseEstimator):
         # As they were given, and not as files have them.
         self.__dict__ |= needed
         return False
+
+    def _become_that_of_first(self, processes: Processes) -> None:
+        """Take what the first process has fitted: processors of other kinds round."""
+        params = {name: getattr(self, name) for name in self._parameter_constraints}
+        fitted = self._pack({k: v for k, v in vars(self).items() if k not in params})
+        of_first = processes.of_first(fitted)
+        if not processes.is_first:
+            of_first["device_"] = self.device_
+            self._unpack(pack_parameters(params) | of_first, trusted=True)
+            self.__dict__ |= params
+            self._use(self.n_components_)
 
     def _decided_by(self, params: dict, seed: int) -> dict:
         """Return what decides a training but its rows and the code that it runs."""

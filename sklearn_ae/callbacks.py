@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 
+from sklearn_ae._processes import Processes
+
 try:
     import fcntl
 except ImportError:  # Windows: two processes are not kept from each other there
@@ -19,7 +21,7 @@ except ImportError:  # Windows: two processes are not kept from each other there
 
 __all__ = ["FitCheckpoint"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 class FitCheckpoint(Callback):
@@ -82,7 +84,9 @@ class FitCheckpoint(Callback):
         self.keep = keep
 
     @contextlib.contextmanager
-    def opened(self, decided_by: dict[str, str], seed: int) -> Iterator[int]:
+    def opened(
+        self, decided_by: dict[str, str], seed: int, processes: Processes | None = None
+    ) -> Iterator[int]:
         """Lock the file, and read what is there.
 
         Parameters
@@ -91,6 +95,8 @@ class FitCheckpoint(Callback):
             All that decides the fit, by name.
         seed : int
             The seed of a fit that is begun.
+        processes : Processes or None, default=None
+            Those that fit together: the first has the file.
 
         Yields
         ------
@@ -99,8 +105,11 @@ class FitCheckpoint(Callback):
         """
         self._check()
         path = Path(self.path)
-        with self._locked(path):
-            self.saved = self._read(path, decided_by)
+        self._has_file = processes is None or processes.is_first
+        with self._locked(path) if self._has_file else contextlib.nullcontext():
+            self.saved = self._read(path, decided_by) if self._has_file else None
+            if processes is not None:
+                self.saved = processes.of_first(self.saved)
             if self.saved is not None:
                 seed = self.saved["seed"]
             self._head = {"format": FORMAT, "decided_by": decided_by, "seed": seed}
@@ -109,7 +118,7 @@ class FitCheckpoint(Callback):
 
     def end(self) -> None:
         """Remove the file where it is not kept: the fit has ended."""
-        if not self.keep:
+        if self._has_file and not self.keep:
             with contextlib.suppress(OSError):
                 Path(self.path).unlink(missing_ok=True)
 
@@ -121,7 +130,7 @@ class FitCheckpoint(Callback):
             self._n_epochs += 1
             due = self._n_epochs % self.every_n_epochs == 0
             due = due and time.monotonic() - self._written >= self.every_seconds
-        if not due:
+        if not (due and self._has_file):
             return
         path = Path(self.path)
         beside = path.with_name(path.name + ".new")

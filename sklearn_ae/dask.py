@@ -1,9 +1,11 @@
 """A fit on a Dask cluster, whose rows stay on the workers that have them (extra "dask")."""
 
+import contextlib
+import datetime
 import importlib
 import math
 import threading
-from datetime import timedelta
+import time
 from typing import Any
 
 import numpy as np
@@ -11,21 +13,33 @@ import torch.distributed as torch_distributed
 from scipy import sparse
 from sklearn.utils import assert_all_finite
 
-from sklearn_ae import distributed as processes
 from sklearn_ae._base import BaseAutoencoder
 from sklearn_ae._parameters import read_parameters
 from sklearn_ae._rows import check_matrix
+from sklearn_ae.distributed import ProcessError
+from sklearn_ae.distributed import fit as fit_part
+
+__all__ = ["fit"]
 
 # A fit needs all of its workers at once: two that have half of them each would wait for ever.
 LOCK = "sklearn_ae.dask.fit"
 # How often workers are counted: one that died leaves its task waiting for its return.
 SECONDS_BETWEEN_LOOKS = 1.0
+# How long one whose fit another has ended waits to hear why.
+SECONDS_TO_HEAR = 10.0
+HALF_AN_HOUR = datetime.timedelta(minutes=30)
 # A process has one default group. It is one fit's until its task has ended, even if nobody waits
 # for that any more.
 one_fit_at_a_time = threading.Lock()
 
 
-def fit(client: Any, estimator: Any, X: Any, *, timeout: float = 300.0) -> Any:
+def fit(
+    client: Any,
+    estimator: BaseAutoencoder,
+    X: Any,
+    *,
+    timeout: datetime.timedelta | None = None,
+) -> BaseAutoencoder:
     """Fit an autoencoder to the rows of a Dask collection, on the workers that have them.
 
     Each worker that has partitions joins them, in their order, and takes part as one process of
@@ -41,8 +55,8 @@ def fit(client: Any, estimator: Any, X: Any, *, timeout: float = 300.0) -> Any:
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
         Training rows; chunks must have all columns, and need not know how many rows they have.
         Chunks may be scipy's sparse matrices. Names of a DataFrame's columns are kept.
-    timeout : float, default=300.0
-        Seconds that a worker waits for the others, to begin and in each step.
+    timeout : datetime.timedelta or None, default=None
+        How long a worker may wait for another, to begin and in each step; None is half an hour.
 
     Returns
     -------
@@ -53,13 +67,11 @@ def fit(client: Any, estimator: Any, X: Any, *, timeout: float = 300.0) -> Any:
     ------
     ImportError
         If distributed is not installed.
-    TypeError
-        If `X` is neither an array nor a DataFrame of Dask, or `estimator` no autoencoder.
     ValueError
-        If the cluster has no workers, or several in one process; if the rows or a parameter cannot
-        be used. The estimator stays as it was, as it does on all errors.
+        If the cluster has no workers, or several in one process; if `X` is not of Dask; if rows or
+        parameters cannot be used. The estimator stays as it was, as with all errors.
     RuntimeError
-        If a worker leaves the cluster during the fit, or does not begin in time.
+        If a worker leaves the cluster during the fit, or does not begin or answer in time.
 
     Notes
     -----
@@ -83,8 +95,10 @@ def fit(client: Any, estimator: Any, X: Any, *, timeout: float = 300.0) -> Any:
     _needed("distributed")
     _check_estimator(estimator)
     _check_collection(X)
-    if not (isinstance(timeout, int | float) and timeout > 0):
-        raise ValueError(f"timeout={timeout!r} must be a number of seconds above 0.")
+    if timeout is None:
+        timeout = HALF_AN_HOUR
+    elif not (isinstance(timeout, datetime.timedelta) and timeout.total_seconds() > 0):
+        raise ValueError(f"timeout={timeout!r} must be a datetime.timedelta above 0, or None.")
     workers = list(client.nthreads())
     if not workers:
         raise ValueError(
@@ -98,7 +112,7 @@ def fit(client: Any, estimator: Any, X: Any, *, timeout: float = 300.0) -> Any:
         )
     rows = _rows_by_worker(client, X, workers)
     with client.as_current(), _needed("distributed").Lock(LOCK):
-        fitted = _fit_together(client, estimator, rows, float(timeout))
+        fitted = _fit_together(client, estimator, rows, timeout)
     # What the user gave stays the user's: a module or a callback would be a copy of it.
     estimator.__dict__ = vars(fitted) | estimator.get_params(deep=False)
     return estimator
@@ -115,9 +129,9 @@ def _needed(name: str) -> Any:
 def _check_estimator(estimator: Any) -> None:
     """Check that this is an autoencoder, with parameters that can be used."""
     if not isinstance(estimator, BaseAutoencoder):
-        raise TypeError(
-            "estimator must be an AutoencoderTransformer or a DenoisingAutoencoderTransformer, and "
-            f"is {type(estimator).__name__!r}. Steps of a pipeline are fitted one by one."
+        raise ValueError(
+            f"estimator={estimator!r} must be an AutoencoderTransformer or a "
+            "DenoisingAutoencoderTransformer. Other steps of a pipeline are fitted apart."
         )
     estimator._validate_params()
     params = {name: getattr(estimator, name) for name in estimator._parameter_constraints}
@@ -131,7 +145,7 @@ def _check_collection(X: Any) -> None:
     if is_collection and hasattr(X, "divisions") and hasattr(X, "columns"):
         return
     if not (is_collection and hasattr(X, "rechunk")):
-        raise TypeError(
+        raise ValueError(
             f"X must be an array or a DataFrame of Dask, and is {type(X).__name__!r}. Rows in "
             "memory are fitted by the estimator's own fit; dask.array.from_array makes an array "
             "of them."
@@ -205,7 +219,7 @@ def join(numbers: list[int], *parts: Any) -> Any:
     return sparse.vstack(parts, "csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
 
 
-def _fit_together(client: Any, estimator: Any, rows: dict[str, Any], timeout: float) -> Any:
+def _fit_together(client: Any, estimator: Any, rows: dict[str, Any], timeout: datetime.timedelta) -> Any:
     """Fit on all workers that have rows, and return what was fitted."""
     first = next(iter(rows))
     host = _needed("distributed.comm").get_address_host(first)
@@ -237,16 +251,13 @@ def _fit_together(client: Any, estimator: Any, rows: dict[str, Any], timeout: fl
 
 
 def _wait_for(client: Any, tasks: dict[str, Any], name: str) -> None:
-    """Wait until all have ended; the first error is raised, or that a worker is gone."""
+    """Wait until all have ended; the error that ended them is raised, or that a worker is gone."""
     wait = _needed("distributed").wait
-    left = list(tasks.values())
-    while left:
-        failed = []
-        try:
+    left, given_up, until = list(tasks.values()), None, math.inf
+    while left and time.monotonic() < until:
+        done: Any = ()
+        with contextlib.suppress(TimeoutError):
             done, left = wait(left, SECONDS_BETWEEN_LOOKS, "FIRST_COMPLETED")
-            failed = [task for task in done if task.status != "finished"]
-        except TimeoutError:
-            pass
         running = {worker for worker, task in tasks.items() if task.status != "finished"}
         gone = running - set(client.nthreads())
         if gone:
@@ -254,8 +265,13 @@ def _wait_for(client: Any, tasks: dict[str, Any], name: str) -> None:
                 f"{', '.join(sorted(gone))} left the cluster during the fit; the {name} is as it "
                 "was. See its log for why (memory?), and fit again."
             )
-        if failed:
-            failed[0].result()
+        for task in done:
+            if task.status != "finished" and isinstance(task.exception(), ProcessError):
+                given_up, until = task, time.monotonic() + SECONDS_TO_HEAR
+            elif task.status != "finished":
+                task.result()
+    if given_up is not None:
+        given_up.result()
 
 
 def serve(host: str, dask_worker: Any) -> int:
@@ -296,7 +312,7 @@ def fit_rows(
     rank: int,
     n_ranks: int,
     address: tuple[str, int],
-    timeout: float,
+    timeout: datetime.timedelta,
 ) -> Any:
     """Take part in a fit, as the worker that runs this.
 
@@ -310,8 +326,8 @@ def fit_rows(
         Which process this is, of how many.
     address : tuple of str and int
         Host and port where they find each other.
-    timeout : float
-        Seconds that it waits for others.
+    timeout : datetime.timedelta
+        How long it may wait for others.
 
     Returns
     -------
@@ -323,11 +339,10 @@ def fit_rows(
     RuntimeError
         If others do not begin in time, or the process already is in a group.
     """
-    wait = timedelta(seconds=timeout)
-    if not one_fit_at_a_time.acquire(timeout=timeout):
+    if not one_fit_at_a_time.acquire(timeout=timeout.total_seconds()):
         raise RuntimeError(
-            f"Another fit has not ended on this worker in timeout={timeout} seconds. Wait for it, "
-            "or give it more."
+            f"Another fit has not ended on this worker in timeout={timeout}. Wait for it, or give "
+            "it more."
         )
     try:
         if torch_distributed.is_initialized():
@@ -336,17 +351,17 @@ def fit_rows(
                 "Destroy it before: torch.distributed.destroy_process_group()."
             )
         try:
-            store = torch_distributed.TCPStore(*address, is_master=False, timeout=wait)
+            store = torch_distributed.TCPStore(*address, is_master=False, timeout=timeout)
             torch_distributed.init_process_group(
-                "gloo", store=store, rank=rank, world_size=n_ranks, timeout=wait
+                "gloo", store=store, rank=rank, world_size=n_ranks, timeout=timeout
             )
         except torch_distributed.DistError as error:
             raise RuntimeError(
-                f"{n_ranks} workers did not find each other in timeout={timeout} seconds. Are "
-                "some busy with other tasks? Wait for them, or give them more."
+                f"{n_ranks} workers did not find each other in timeout={timeout}. Are some busy "
+                "with other tasks? Wait for them, or give them more."
             ) from error
         try:
-            processes.fit(estimator, rows, timeout=timeout)
+            fit_part(estimator, rows, timeout=timeout)
         finally:
             torch_distributed.destroy_process_group()
     finally:

@@ -84,7 +84,7 @@ def test_a_file_that_is_not_whole(spoil, tmp_path, kill):
 def test_files_of_others(tmp_path):
     path = tmp_path / "fit"
     torch.save({"format": 99, "decided_by": {}}, path)
-    with pytest.raises(ValueError, match="has format 99, and 1 is read"):
+    with pytest.raises(ValueError, match="has format 99, and 2 is read"):
         make(AutoencoderTransformer, {}, FitCheckpoint(path)).fit(X)
 
     class Bomb:

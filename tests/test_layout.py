@@ -20,13 +20,13 @@ MAX_LINES = 400
 # From the top down: a module imports its own layer or a lower one. An entry also covers what is in
 # the folder of that name. `leaves` also has the modules that only leaves import.
 LAYERS = {
-    "leaves": ["__main__", "comparison", "dask", "displays", "onnx"],
+    "leaves": ["__main__", "comparison", "dask", "displays", "distributed", "onnx"],
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
     "fitted estimators": ["_fitted"],
     "codes of every size": ["_sizes"],
-    "what a fit is told": ["_parameters"],
+    "what a fit is told": ["_parameters", "_parts"],
     "a fit, and what it gives": ["_fitting", "_inference"],
     "pretraining": ["pretraining"],
     "rows": ["_rows"],
@@ -35,6 +35,7 @@ LAYERS = {
         "_callbacks",
         "_device",
         "_memory",
+        "_processes",
         "_sklearn",
         "_specs",
         "_tasks",

@@ -158,6 +158,8 @@ def _fit(
 
     nested = _make_nested(task, parts, device)
     net, trained = _make_net(task, nested)
+    if net.processes is not None:
+        net.processes.align(list(net.module_.state_dict().values()))
     sizes = sizes_of_pca(pca, linear, rows, net.criterion_)
     mean = rows.all.sums.mean.astype(X.dtype)
     fit = Fit(
@@ -242,7 +244,10 @@ def _make_net(task, nested):
     criterion = make_loss(training.loss, unit, rows.scaling).to(device)
     denoising = None
     if training.noise is not None:
-        noise = torch.Generator(device).manual_seed(task.seed)
+        # Of rows that are spread, each process corrupts its own.
+        processes = rows.train.rows.processes
+        rank = 0 if processes is None else processes.rank
+        noise = torch.Generator(device).manual_seed(task.seed + rank)
         denoising = make_denoising(training.noise, rows.scaling, spec.image_shape, noise)
     prefixes = trained = None
     if task.is_ordered:

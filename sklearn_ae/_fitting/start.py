@@ -235,19 +235,20 @@ def _of_blocks(rows, mean, n, seed):
     for last in [False] * N_PASSES + [True]:
         shape = (size, size) if last else (rows.n_columns, size)
         total = torch.zeros(shape, dtype=torch.float64, device=rows.device)
-        for block in rows.blocks():
+        for block in rows.here.blocks():
             centred = block - centre
             codes = centred @ basis
             total += codes.T @ codes if last else centred.T @ codes
+        total = rows.summed(total)
         if not last:
             basis = torch.linalg.qr(total.float())[0]
     values, vectors = _largest(total.cpu().numpy(), n)
     basis = basis @ torch.from_numpy(vectors.astype(np.float32)).to(rows.device)
     left = 0.0
-    for block in rows.blocks():
+    for block in rows.here.blocks():
         centred = block - centre
         left += sum_of_squares(centred - (centred @ basis) @ basis.T)
-    return values, basis.cpu().double().numpy(), left
+    return values, basis.cpu().double().numpy(), rows.summed(left)
 
 
 def train_on_lone_rows(rows: FitRows, pca: PrincipalComponents, seed: int) -> FitRows:

@@ -7,9 +7,14 @@ import torch
 
 from sklearn_ae._rows.rows import Rows
 
+# Rows, and how many of them are in each of some batches.
+Block = tuple[torch.Tensor, list[int]]
+
 
 class Batches:
     """Batches of rows for skorch, as pairs (input, target) of the same tensor.
+
+    Where rows are spread over processes, each has its rows of a batch, which may be none.
 
     Parameters
     ----------
@@ -31,6 +36,11 @@ class Batches:
         """Return the number of batches."""
         return len(self._starts())
 
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each batch, in all processes."""
+        return [b - a for a, b in pairwise([*self._starts(), len(self.rows)])]
+
     def _starts(self) -> range:
         n_rows = len(self.rows)
         lone = n_rows > self.batch_size > 1 and n_rows % self.batch_size == 1
@@ -46,18 +56,22 @@ class Batches:
         if self.generator is not None:
             order = self.rows.shuffled(n_batches * self.batch_size, self.generator)
         ends = [edges[i : i + n_batches + 1] for i in range(0, len(self), n_batches)]
-        gathered: Iterator[torch.Tensor] = (
-            self.rows.slice(e[0], e[-1]) if order is None else self.rows.take(order[e[0] : e[-1]])
-            for e in ends
-        )
+        gathered: Iterator[Block] = (self._gather(order, e) for e in ends)
         if self.rows.device.type == "cuda":
             gathered = _ahead(gathered)
-        for block, e in zip(gathered, ends, strict=True):
-            for batch in block.split([b - a for a, b in pairwise(e)]):
+        for block, sizes in gathered:
+            for batch in block.split(sizes):
                 yield batch, batch
 
+    def _gather(self, order: torch.Tensor | None, edges: list[int]) -> Block:
+        """Return the rows of some batches, and how many each has; of an order those here."""
+        start, stop, sizes = edges[0], edges[-1], [b - a for a, b in pairwise(edges)]
+        if order is None:
+            return self.rows.slice(start, stop), sizes
+        return self.rows.take_batches(order[start:stop], sizes)
 
-def _ahead(gathered: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+
+def _ahead(gathered: Iterator[Block]) -> Iterator[Block]:
     """Gather each block before the one before it is computed on: the device works meanwhile."""
     ready = next(gathered, None)
     while ready is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from sklearn_ae._processes import Processes
 from sklearn_ae._rows.blocks import block_size, row_blocks
 from sklearn_ae._rows.sources import Source
 
@@ -29,15 +30,27 @@ class Rows(Dataset):
         Where rows are wanted.
     index_device : torch.device
         Where `take` wants its index.
+    processes : Processes or None
+        Those that the rows are spread over; None where all are in this one.
     """
 
     n_columns: int
     device: torch.device
     index_device = torch.device("cpu")
+    processes: Processes | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
         raise NotImplementedError
+
+    @property
+    def here(self) -> "Rows":
+        """Those of the rows that are in this process."""
+        return self
+
+    def summed(self, value: Any) -> Any:
+        """Return the sum over all processes of a number or tensor that is summed over `here`."""
+        return value
 
     def take(self, index: torch.Tensor) -> torch.Tensor:
         """Return the rows of `index` on the device."""
@@ -72,6 +85,18 @@ class Rows(Dataset):
         """Return a new order of the rows, of which so many will be taken at once."""
         order = torch.randperm(len(self), generator=generator, device=generator.device)
         return order.to(self.index_device)
+
+    def take_batches(self, order: torch.Tensor, sizes: list[int]) -> tuple[torch.Tensor, list[int]]:
+        """Return the rows of some batches that are here, and how many of each these are.
+
+        Parameters
+        ----------
+        order : Tensor of shape (n_rows,)
+            A piece of what `shuffled` gave.
+        sizes : list of int
+            Rows of each batch.
+        """
+        return self.take(order), sizes
 
     def at_hand(self) -> "Rows":
         """Return rows that are looked at again and again where that is fast."""

@@ -1,5 +1,6 @@
 """The units that networks work in, and rows in these units."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from scipy import sparse
 
 from sklearn_ae._rows.rows import KeptRows, Rows, ScaledRows, SparseRows, StreamedRows
 from sklearn_ae._rows.sources import Source
+from sklearn_ae._rows.spread import Spread, SpreadRows
 
 # Rows of more bytes are not copied: to scale them again in every pass costs little beside the rest
 # of the pass. In another order than C's, they would be slow to gather.
@@ -47,7 +49,7 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
 
     Parameters
     ----------
-    X : ndarray, CSR matrix or Source of shape (n_rows, n_columns)
+    X : ndarray, CSR matrix, Source or Spread of shape (n_rows, n_columns)
         float32 or float64; left as it is.
     order : ndarray of int
         Which of the rows are wanted, in which order.
@@ -56,6 +58,9 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
     device : torch.device
         Where batches are wanted.
     """
+    if isinstance(X, Spread):
+        scaled = functools.partial(scaled_rows, scaling=scaling, device=device)
+        return SpreadRows(X, order, device, scaled)
     if sparse.issparse(X):
         return SparseRows(X, order, scaling.shift, scaling.scale, device)
     kind = StreamedRows if isinstance(X, Source) else ScaledRows

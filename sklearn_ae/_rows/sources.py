@@ -135,7 +135,7 @@ def _edges(n_rows: int, chunks: int | Sequence[int], least: int, most: int) -> n
 
 def fingerprint(X: Any) -> Any:
     """Return what other rows would not give: themselves, in C order, where they are in memory."""
-    if isinstance(X, Source):
+    if hasattr(X, "fingerprint"):
         return X.fingerprint()
     return np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X
 

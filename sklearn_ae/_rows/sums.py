@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from sklearn_ae._processes import Processes
 from sklearn_ae._rows.blocks import block_size, dense, row_blocks
 from sklearn_ae._rows.scaling import Scaling
+from sklearn_ae._rows.spread import Spread
 
 # Up to so many columns their products are summed up too: PCA is their eigenvectors.
 MANY_COLUMNS = 1000
@@ -108,7 +110,9 @@ class Sums:
         self._products += torch.from_numpy(squares).to(self.device)
 
     def add_all(self, rows: Any) -> None:
-        """Add the rows of an array or a CSR matrix, a block at a time."""
+        """Add the rows of an array or a CSR matrix, a block at a time; there may be none."""
+        if not rows.shape[0]:
+            return
         if sparse.issparse(rows) and not self.has_products:
             self.add_sparse(rows)
             return
@@ -123,6 +127,14 @@ class Sums:
         self._total += other._total
         self._products += other._products
         return self
+
+    def add_up(self, processes: Processes) -> None:
+        """Add what all processes have added, about the same centre, in the same unit."""
+        parts = processes.gathered((self.count, self.low, self.high, self._total))
+        counts, lows, highs, totals = zip(*parts, strict=True)
+        self.count, self._total = sum(counts), np.sum(totals, axis=0)
+        self.low, self.high = np.min(lows, axis=0), np.max(highs, axis=0)
+        processes.add_up(self._products)
 
     def without(self, rows: Any) -> "Sums":
         """Return what is left without some of the rows, of an array or a CSR matrix.
@@ -196,7 +208,7 @@ def sum_up(X: Any, dtype: torch.dtype, device: torch.device) -> Sums:
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_columns)
+    X : ndarray, CSR matrix, Source or Spread of shape (n_rows, n_columns)
         In the units of the user.
     dtype : torch.dtype
         What products are computed in.
@@ -229,7 +241,11 @@ def sum_up(X: Any, dtype: torch.dtype, device: torch.device) -> Sums:
 
 def _sum_about(X, centre, unit, dtype, device):
     sums = Sums(centre, unit, dtype=dtype, device=device)
-    sums.add_all(X)
+    if isinstance(X, Spread):
+        sums.add_all(X.part)
+        sums.add_up(X.processes)
+    else:
+        sums.add_all(X)
     return sums
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from datetime import timedelta
 from threading import Thread
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_workers_without_rows_take_no_part(client, rows):
     assert list(_rows_by_worker(client, X, [first, second])) == [second]
     # A worker that waits for nobody: the other one is busy for longer than the fit may take.
     busy = client.submit(time.sleep, 4, workers=[first], pure=False)
-    fit(client, make(), X, timeout=2)
+    fit(client, make(), X, timeout=timedelta(seconds=2))
     assert not busy.done()
     busy.result()
 

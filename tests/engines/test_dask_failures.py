@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import timedelta
 from threading import Thread
 
 import numpy as np
@@ -33,7 +34,7 @@ class Fails(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         if distributed.get_worker().address == self.at:
-            raise OSError("the disk is full")
+            raise FloatingPointError("the disk is full")
 
 
 def make(**params):
@@ -57,9 +58,9 @@ def frame(column):
 @pytest.mark.parametrize(
     ("make_rows", "error", "match"),
     [
-        (lambda: np.ones((10, 3)), TypeError, "'ndarray'.*from_array"),
-        (lambda: dask.delayed(np.ones)((10, 3)), TypeError, "'Delayed'"),
-        (lambda: frame([1.0] * 10)["a"], TypeError, "'Series'"),
+        (lambda: np.ones((10, 3)), ValueError, "'ndarray'.*from_array"),
+        (lambda: dask.delayed(np.ones)((10, 3)), ValueError, "'Delayed'"),
+        (lambda: frame([1.0] * 10)["a"], ValueError, "'Series'"),
         (lambda: da.ones(10), ValueError, "2D array"),
         (lambda: da.full((10, 3), "a"), ValueError, "dtype <U1"),
         (lambda: da.ones((10, 4), chunks=(5, 2)), ValueError, r"X.rechunk\({1: -1}\)"),
@@ -73,7 +74,7 @@ def test_rows_that_cannot_be_fitted(client, make_rows, error, match):
 @pytest.mark.parametrize(
     ("estimator", "error", "match"),
     [
-        (PCA(2), TypeError, "'PCA'"),
+        (PCA(2), ValueError, "estimator=PCA"),
         (make(max_iter=-1), ValueError, "max_iter"),
         (make(hidden_layer_sizes=(0,)), ValueError, "hidden_layer_sizes"),
     ],
@@ -85,7 +86,7 @@ def test_estimators_are_checked_before_any_work(estimator, error, match):
     assert_refused(Untouched(), estimator, da.ones((10, 4)), error, match)
 
 
-@pytest.mark.parametrize("timeout", [0, -1.0, None, "soon"])
+@pytest.mark.parametrize("timeout", [1.0, timedelta(0), "soon"])
 def test_timeouts(client, timeout):
     assert_refused(client, make(), da.ones((10, 4)), ValueError, "timeout=", timeout=timeout)
 
@@ -120,12 +121,12 @@ def test_an_error_on_one_worker_is_raised_and_the_next_fit_works(client, rows):
     X = da.from_array(rows, chunks=(100, -1))
     _, second = client.nthreads()
     estimator = make(callbacks=[Fails(second)])
-    assert_refused(client, estimator, X, Exception, "the disk is full")
+    assert_refused(client, estimator, X, FloatingPointError, "the disk is full")
     fit(client, make(), X)
 
 
 def test_too_few_rows(client, rows):
-    assert_refused(client, make(), da.from_array(rows[:1]), ValueError, "minimum of 2")
+    assert_refused(client, make(), da.from_array(rows[:1]), ValueError, "two or more")
 
 
 def test_workers_that_do_not_begin(client, rows):
@@ -133,7 +134,7 @@ def test_workers_that_do_not_begin(client, rows):
     X = client.persist(da.from_array(rows, chunks=(100, -1)))
     distributed.wait(X)
     busy = client.submit(time.sleep, 6, workers=[first], pure=False, priority=2)
-    assert_refused(client, make(), X, RuntimeError, "in timeout=1.0 seconds", timeout=1)
+    assert_refused(client, make(), X, RuntimeError, "in timeout=0:00:01", timeout=timedelta(seconds=1))
     busy.result()
     fit(client, make(), X)
 

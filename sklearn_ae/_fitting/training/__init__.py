@@ -117,6 +117,11 @@ def prepare(
     batch_size = spec.batch_size
     if batch_size is None:
         batch_size = min(BATCH_ROWS, max(LEAST_BATCH_ROWS, len(train) // LEAST_BATCHES))
+    processes = train.processes
+    if processes is not None and valid is not None:
+        # All have the same; each looks at a part.
+        first, last = (len(valid) * (processes.rank + i) // processes.size for i in (0, 1))
+        valid = valid.part(first, last)
     keeper = KeepBest(
         valid, spec.n_iter_no_change, spec.tol, cut_rate=not any(map(_schedules, spec.callbacks))
     )
@@ -128,6 +133,7 @@ def prepare(
         denoising=denoising,
         inside=inside,
         prefixes=prefixes,
+        processes=processes,
         optimizer=functools.partial(
             make_optimizer, kind=spec.optimizer, weight_decay=spec.weight_decay
         ),
@@ -185,6 +191,7 @@ def train_net(
     """
     keeper = dict(net.callbacks_)["keep_best"]
     own = net.callbacks_
+    processes = net.processes
     start = copy.deepcopy(net.module_) if keeper.valid is None else None
     net.callbacks_ = [*own, *(("listener", listener) for listener in listeners)]
     interrupted = False
@@ -199,13 +206,20 @@ def train_net(
             while len(net.history) < spec.max_iter and not finished:
                 net.fit_loop(train, epochs=1)
                 finished = any(callback.finished for callback in (keeper, *listeners))
-                if spec.checkpoint is not None:
+                if processes is not None:
+                    finished = processes.any(finished)
+                # The state after the last epoch is written below.
+                if spec.checkpoint is not None and not finished:
                     spec.checkpoint.write(state_of(net, keeper, foreign=spec.foreign), last=False)
         except KeyboardInterrupt as error:
             if not hasattr(keeper, "kept"):
                 raise
             # Of a callback, it asks for the end of the training: skorch knows no other way.
             interrupted = heard.interrupt or not _of_a_callback(error)
+            if processes is not None:
+                if interrupted:
+                    raise
+                processes.any(True)
         finally:
             net.callbacks_ = own
         net.notify("on_train_end", X=train, y=None)
@@ -253,6 +267,7 @@ def _spoiled(net, train, start):
 def without_rows(net: ReconstructionNet) -> ReconstructionNet:
     """Take out of a net, in place, what it held for its training: rows, generators, weights."""
     net.train_split = net.denoising = net.prefixes = net.iterator_train__generator = None
+    net.processes = None
     # What was known of these rows.
     net.inside = False
     net.callbacks_ = [(name, c) for name, c in net.callbacks_ if not isinstance(c, KeepBest)]

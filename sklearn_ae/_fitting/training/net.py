@@ -13,6 +13,7 @@ from torch import nn
 from sklearn_ae._fitting.training.denoising import Denoising
 from sklearn_ae._fitting.training.prefixes import Prefixes, whole_loss
 from sklearn_ae._optimizers import SGD
+from sklearn_ae._processes import Processes
 from sklearn_ae._rows import Batches, DenseRows, Rows, block_size
 
 
@@ -33,6 +34,8 @@ class ReconstructionNet(NeuralNet):
         Whether clean rows are known to lie where the correction of the encoder is not bounded.
     prefixes : Prefixes or None, default=None
         What is asked of prefixes of the codes; None rebuilds from whole codes alone.
+    processes : Processes or None, default=None
+        Those that train together; None where this one has all rows.
     **kwargs
         skorch's.
     """
@@ -44,16 +47,22 @@ class ReconstructionNet(NeuralNet):
         denoising: Denoising | None = None,
         inside: bool = False,
         prefixes: Prefixes | None = None,
+        processes: Processes | None = None,
         **kwargs: Any,
     ):
         super().__init__(module, *args, **kwargs)
         self.denoising = denoising
         self.inside = inside
         self.prefixes = prefixes
+        self.processes = processes
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
         _, rows = batch
+        n_rows = len(rows)
+        if n_rows == 0:
+            # What other processes have rows for is computed with some that count nothing.
+            rows = rows.new_zeros(2, rows.shape[1])
         network, criterion = self.module_, self.criterion_
         decoded = whole_loss if self.prefixes is None else self.prefixes.loss
         if self.denoising is None:
@@ -62,6 +71,8 @@ class ReconstructionNet(NeuralNet):
         else:
             loss, y_pred = self.denoising.loss(network, criterion, rows, decoded)
         loss.backward()
+        if self.processes is not None:
+            loss = mean_over_processes(self.processes, network, loss, n_rows)
         return {"loss": loss, "y_pred": y_pred}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
@@ -85,7 +96,9 @@ class ReconstructionNet(NeuralNet):
         """Return the loss that is watched, over rows."""
         self.module_.eval()
         total = sum(float(self._watched(block)[0]) * len(block) for block in rows.blocks())
-        return total / len(rows)
+        if self.processes is None:
+            return total / len(rows)
+        return self.processes.total(total) / self.processes.total(len(rows))
 
     def run_single_epoch(
         self,
@@ -106,7 +119,7 @@ class ReconstructionNet(NeuralNet):
         self._set_training(training)
         # In one piece: small tensors that stay, one a step, would break up the heap.
         losses = torch.empty(len(iterator), dtype=torch.float64, device=self.device)
-        sizes = []
+        sizes = iterator.sizes
         if not listened:
             # Callbacks that look for a batch, as Checkpoint does, find one without records.
             self.history.new_batch()
@@ -115,13 +128,18 @@ class ReconstructionNet(NeuralNet):
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             losses[i] = step["loss"].detach()
-            sizes.append(len(batch[0]))
             if listened:
                 self.history.record_batch(prefix + "_loss", step["loss"].item())
-                self.history.record_batch(prefix + "_batch_size", sizes[-1])
+                self.history.record_batch(prefix + "_batch_size", sizes[i])
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         weights = torch.tensor(sizes, dtype=torch.float64, device="cpu")
-        loss = float(losses.cpu() @ weights / weights.sum())
+        total, n_rows = float(losses.cpu() @ weights), float(sum(sizes))
+        if self.processes is not None:
+            if training:
+                self.processes.align(list(self.module_.state_dict().values()))
+            else:
+                total, n_rows = self.processes.total(total), self.processes.total(n_rows)
+        loss = total / n_rows
         key = f"{prefix}_loss"
         earlier = [row[key] for row in self.history[:-1]]
         self.history.record(key, loss)
@@ -133,10 +151,28 @@ class ReconstructionNet(NeuralNet):
         module.eval()
         total = 0.0
         with torch.no_grad():
-            for block in rows.blocks():
+            for block in rows.here.blocks():
                 inputs = self.denoising.corrupt(block) if corrupted and self.denoising else block
                 total += float(self.criterion_(module(inputs), block)) * len(block)
-        return total / len(rows)
+        return rows.summed(total) / len(rows)
+
+
+def mean_over_processes(
+    processes: Processes, network: nn.Module, loss: torch.Tensor, n_rows: int
+) -> torch.Tensor:
+    """Average the gradients of all processes by their rows, in place, and return the mean loss."""
+    found = [weight.grad for weight in network.parameters() if weight.grad is not None]
+    parts = [loss.detach().view(1).to(found[0]), *(gradient.flatten() for gradient in found)]
+    flat = torch.cat([*parts, loss.new_zeros(1)])
+    # Not 0 times what may not be finite.
+    flat = flat * n_rows if n_rows else torch.zeros_like(flat)
+    flat[-1] = n_rows
+    # A network is small: one reduction of all costs less than many that overlap.
+    processes.add_up(flat)
+    mean, *gradients = (flat[:-1] / flat[-1]).split([part.numel() for part in parts])
+    for gradient, part in zip(found, gradients, strict=True):
+        gradient.copy_(part.view_as(gradient))
+    return mean[0]
 
 
 def listens_to_batches(net: NeuralNet) -> bool:

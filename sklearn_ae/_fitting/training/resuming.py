@@ -28,6 +28,7 @@ def state_of(
     ended : bool, default=False
         Whether there are no more epochs.
     """
+    states = [generator.get_state() for generator in _generators(net, foreign)]
     return {
         "ended": ended,
         "module": net.module_.state_dict(),
@@ -37,7 +38,7 @@ def state_of(
         "keeper": {name: getattr(keeper, name) for name in OF_KEEPER},
         "kept": vars(keeper.kept),
         "schedules": [_plain(c.lr_scheduler_.state_dict()) for c in _schedules(net)],
-        "generators": [generator.get_state() for generator in _generators(net, foreign)],
+        "generators": [states] if net.processes is None else net.processes.gathered(states),
         "sizes": None if net.prefixes is None else net.prefixes.generator.bit_generator.state,
     }
 
@@ -58,7 +59,8 @@ def restore(
     )
     for callback, saved in zip(_schedules(net), state["schedules"], strict=True):
         callback.lr_scheduler_.load_state_dict(saved)
-    for generator, saved in zip(_generators(net, foreign), state["generators"], strict=True):
+    states = state["generators"][net.processes.rank if net.processes else 0]
+    for generator, saved in zip(_generators(net, foreign), states, strict=True):
         generator.set_state(saved)
     if net.prefixes is not None:
         net.prefixes.generator.bit_generator.state = state["sizes"]
