@@ -121,12 +121,16 @@ def together(group: Any, timeout: datetime.timedelta | None) -> Iterator[Process
     ranks = distributed.get_process_group_ranks(group or distributed.group.WORLD)
     # Not all processes of the world need to be in the group, and so to know of this.
     own = distributed.new_group(ranks, timeout=timeout, use_local_synchronization=True)
+    processes = Processes(own)
     failure: BaseException | None = None
     try:
-        yield Processes(own)
+        yield processes
     except BaseException as error:
         failure = error
     distributed.destroy_process_group(own)
+    # torch closes the connections of a group that nothing refers to, and the traceback of a failure
+    # refers to all that its frames have.
+    del own, processes.group
     # That a connection was closed is not why.
     cause = None if isinstance(failure, ProcessError) else failure
     said: list = [None] * len(ranks)
@@ -154,4 +158,5 @@ def _told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ProcessError(f"{GONE} ({error})") from error
+        # Without torch's frames, which refer to the group.
+        raise ProcessError(f"{GONE} ({error})") from error.with_traceback(None)

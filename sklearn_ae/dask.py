@@ -86,7 +86,7 @@ def fit(
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_ae import AutoencoderTransformer
     >>> X = da.from_array(load_iris().data, chunks=(50, 4))
-    >>> with Client(n_workers=1, processes=False, dashboard_address=None) as client:
+    >>> with Client(n_workers=1, processes=False, dashboard_address=":0") as client:
     ...     autoencoder = AutoencoderTransformer(2, max_iter=1)
     ...     _ = sklearn_ae.dask.fit(client, autoencoder, X)
     >>> autoencoder.n_samples_
@@ -111,7 +111,7 @@ def fit(
             "only one process of a fit. Start the cluster with processes=True."
         )
     rows = _rows_by_worker(client, X, workers)
-    with client.as_current(), _needed("distributed").Lock(LOCK):
+    with _needed("distributed").Lock(LOCK, scheduler_rpc=client.scheduler, loop=client.loop):
         fitted = _fit_together(client, estimator, rows, timeout)
     # What the user gave stays the user's: a module or a callback would be a copy of it.
     estimator.__dict__ = vars(fitted) | estimator.get_params(deep=False)
@@ -141,10 +141,11 @@ def _check_estimator(estimator: Any) -> None:
 
 def _check_collection(X: Any) -> None:
     """Check that these are rows of Dask, in whole rows."""
-    is_collection = _needed("dask").is_dask_collection(X)
-    if is_collection and hasattr(X, "divisions") and hasattr(X, "columns"):
+    # Kinds, not objects: one that is delayed offers whatever it is asked for.
+    kind = type(X) if _needed("dask").is_dask_collection(X) else object
+    if hasattr(kind, "divisions") and hasattr(kind, "melt"):
         return
-    if not (is_collection and hasattr(X, "rechunk")):
+    if not hasattr(kind, "rechunk"):
         raise ValueError(
             f"X must be an array or a DataFrame of Dask, and is {type(X).__name__!r}. Rows in "
             "memory are fitted by the estimator's own fit; dask.array.from_array makes an array "

@@ -62,7 +62,7 @@ def frame(column):
         (lambda: dask.delayed(np.ones)((10, 3)), ValueError, "'Delayed'"),
         (lambda: frame([1.0] * 10)["a"], ValueError, "'Series'"),
         (lambda: da.ones(10), ValueError, "2D array"),
-        (lambda: da.full((10, 3), "a"), ValueError, "dtype <U1"),
+        (lambda: da.from_array(np.full((10, 3), "a")), ValueError, "dtype <U1"),
         (lambda: da.ones((10, 4), chunks=(5, 2)), ValueError, r"X.rechunk\({1: -1}\)"),
         (lambda: da.ones((10, 4))[:, da.ones(4) > 0], ValueError, "compute_chunk_sizes"),
     ],
@@ -94,7 +94,7 @@ def test_timeouts(client, timeout):
 @pytest.mark.parametrize(("n_workers", "match"), [(0, "wait_for_workers"), (2, "processes=True")])
 def test_clusters_that_cannot_fit(n_workers, match):
     with distributed.Client(
-        n_workers=n_workers, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=n_workers, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as client:
         assert_refused(client, make(), da.ones((10, 4), chunks=(5, 4)), ValueError, match)
 
@@ -163,7 +163,7 @@ def test_a_worker_that_already_is_in_a_group(client, rows):
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_worker_that_dies(rows, which):
     with distributed.Client(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as client:
         X = client.persist(da.from_array(rows, chunks=(100, -1)))
         distributed.wait(X)
