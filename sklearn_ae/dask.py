@@ -353,6 +353,10 @@ def fit_rows(
             )
         try:
             store = torch_distributed.TCPStore(*address, is_master=False, timeout=timeout)
+            # A group that some wait for in vain would leave torch with another count of groups
+            # than theirs, by which the next ones find each other.
+            store.set(f"here/{rank}", "")
+            store.wait([f"here/{other}" for other in range(n_ranks)], timeout)
             torch_distributed.init_process_group(
                 "gloo", store=store, rank=rank, world_size=n_ranks, timeout=timeout
             )

@@ -9,6 +9,13 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from skorch.callbacks import Callback
+from torch.distributed import (
+    HashStore,
+    TCPStore,
+    destroy_process_group,
+    init_process_group,
+    is_initialized,
+)
 
 from sklearn_ae import AutoencoderTransformer
 
@@ -16,7 +23,7 @@ distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
-from sklearn_ae.dask import fit  # noqa: E402
+from sklearn_ae.dask import fit, fit_rows  # noqa: E402
 
 
 class Slow(Callback):
@@ -129,34 +136,43 @@ def test_too_few_rows(client, rows):
     assert_refused(client, make(), da.from_array(rows[:1]), ValueError, "two or more")
 
 
-def test_workers_that_do_not_begin(client, rows):
-    first, _ = client.nthreads()
-    X = client.persist(da.from_array(rows, chunks=(100, -1)))
-    distributed.wait(X)
-    busy = client.submit(time.sleep, 6, workers=[first], pure=False, priority=2)
-    assert_refused(client, make(), X, RuntimeError, "in timeout=0:00:01", timeout=timedelta(seconds=1))
-    busy.result()
+def test_a_worker_that_does_not_begin(rows):
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    with pytest.raises(RuntimeError, match="2 workers did not find each other in timeout=0:00:01"):
+        fit_rows(
+            make(),
+            rows,
+            rank=0,
+            n_ranks=2,
+            address=("127.0.0.1", store.port),
+            timeout=timedelta(seconds=1),
+        )
+    assert not is_initialized()
+
+
+def test_after_an_interrupt_the_next_fit_waits_for_the_last(client, rows, monkeypatch):
+    def interrupt(*args):
+        time.sleep(2)
+        raise KeyboardInterrupt
+
+    X = da.from_array(rows, chunks=(100, -1))
+    with monkeypatch.context() as patched:
+        patched.setattr("sklearn_ae.dask._wait_for", interrupt)
+        estimator = make(max_iter=20, n_iter_no_change=20, callbacks=[Slow()])
+        assert_refused(client, estimator, X, KeyboardInterrupt, None)
+    assert any(client.run(is_initialized).values())
     fit(client, make(), X)
 
 
 def test_a_worker_that_already_is_in_a_group(client, rows):
     def join_a_group():
-        from torch import distributed as torch_distributed
-
-        torch_distributed.init_process_group(
-            "gloo", store=torch_distributed.HashStore(), rank=0, world_size=1
-        )
-
-    def leave_it():
-        from torch import distributed as torch_distributed
-
-        torch_distributed.destroy_process_group()
+        init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
 
     first, _ = client.nthreads()
     X = da.from_array(rows, chunks=(100, -1))
     client.run(join_a_group, workers=[first])
     assert_refused(client, make(), X, RuntimeError, "already is in a process group")
-    client.run(leave_it, workers=[first])
+    client.run(destroy_process_group, workers=[first])
     fit(client, make(), X)
 
 
@@ -180,14 +196,8 @@ def test_a_worker_that_dies(rows, which):
 
 def die_when_training(address, worker):
     """End the process of a worker as soon as it takes part in a fit."""
-
-    def is_in_a_group():
-        from torch import distributed as torch_distributed
-
-        return torch_distributed.is_initialized()
-
     with distributed.Client(address, set_as_default=False) as client:
-        while not client.run(is_in_a_group, workers=[worker])[worker]:
+        while not client.run(is_initialized, workers=[worker])[worker]:
             time.sleep(0.1)
         time.sleep(1)
         client.run(os._exit, 1, workers=[worker], on_error="ignore")
