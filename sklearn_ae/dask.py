@@ -220,7 +220,9 @@ def join(numbers: list[int], *parts: Any) -> Any:
     return sparse.vstack(parts, "csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
 
 
-def _fit_together(client: Any, estimator: Any, rows: dict[str, Any], timeout: datetime.timedelta) -> Any:
+def _fit_together(
+    client: Any, estimator: Any, rows: dict[str, Any], timeout: datetime.timedelta
+) -> Any:
     """Fit on all workers that have rows, and return what was fitted."""
     first = next(iter(rows))
     host = _needed("distributed.comm").get_address_host(first)

@@ -14,7 +14,7 @@ from sklearn_ae import AutoencoderTransformer, distributed
 def fit_share(parameters):
     """Run by each worker, in the process group that Ray made."""
     share = ray.train.get_dataset_shard("train").iter_batches(batch_format="pandas")
-    X = pd.concat(share).to_numpy()
+    X = pd.concat(share)
     autoencoder = distributed.fit(AutoencoderTransformer(**parameters), X)
     checkpoint = None
     if ray.train.get_context().get_world_rank() == 0:
@@ -32,7 +32,7 @@ class Encode:
 
     def __call__(self, rows):
         """Return the codes of a batch."""
-        return {"code": self.autoencoder.transform(rows.to_numpy())}
+        return {"code": self.autoencoder.transform(rows)}
 
 
 if __name__ == "__main__":

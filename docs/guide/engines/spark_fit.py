@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import joblib
-import numpy as np
-import pyarrow.dataset as ds
+import pandas as pd
+import pyarrow.dataset
 import torch.distributed as dist
 from pyspark.ml.functions import predict_batch_udf
 from pyspark.ml.torch.distributor import TorchDistributor
@@ -19,7 +19,7 @@ def fit_share(folder, parameters):
     """Run by each process; its files are read run by run, and never whole."""
     dist.init_process_group("gloo")
     files = sorted(map(str, Path(folder).glob("*.parquet")))
-    share = ds.dataset(files[dist.get_rank() :: dist.get_world_size()])
+    share = pyarrow.dataset.dataset(files[dist.get_rank() :: dist.get_world_size()])
     autoencoder = distributed.fit(AutoencoderTransformer(**parameters), share)
     dist.destroy_process_group()
     return autoencoder
@@ -28,7 +28,8 @@ def fit_share(folder, parameters):
 def load_encoder():
     """Run by each process that encodes, once."""
     autoencoder = joblib.load("autoencoder.joblib")
-    return lambda *columns: autoencoder.transform(np.column_stack(columns))
+    names = autoencoder.feature_names_in_
+    return lambda rows: autoencoder.transform(pd.DataFrame(rows, columns=names))
 
 
 if __name__ == "__main__":
@@ -38,9 +39,7 @@ if __name__ == "__main__":
     autoencoder = distributor.run(fit_share, "rows", parameters)
     joblib.dump(autoencoder, "autoencoder.joblib")
 
-    encode = predict_batch_udf(
-        load_encoder, return_type=ArrayType(DoubleType()), batch_size=1024
-    )
+    encode = predict_batch_udf(load_encoder, return_type=ArrayType(DoubleType()), batch_size=1024)
     rows = spark.read.parquet("rows")
     rows.withColumn("code", encode(struct(*rows.columns))).write.parquet("codes")
     spark.stop()
