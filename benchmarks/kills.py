@@ -9,6 +9,7 @@ of a process that was left alone. Then what a checkpoint costs beside an epoch.
 """
 
 import argparse
+import math
 import subprocess
 import sys
 import tempfile
@@ -23,27 +24,27 @@ from sklearn_ae import AutoencoderTransformer
 from sklearn_ae.callbacks import FitCheckpoint
 
 KINDS = {
-    "dense": "A(8)",
-    "one size": "A(8, init='random')",
-    "no rows held out": "A(8, early_stopping=False)",
-    "sparse": "A(8), sparse=True",
-    "convolutions": "A(8, encoder='conv', image_shape=(1, 8, 8), hidden_layer_sizes=(8,))",
-    "attention": "A(8, encoder='attention', image_shape=(1, 8, 8))",
-    "RBMs": "A(8, pretraining='rbm', init='random', activation='logistic')",
-    "denoising": "D(8)",
-    "masking": "D(8, corruption='masking', emphasis=0.8)",
-    "rows in a file": "A(8), stored=True",
+    "dense": "fit(A(8))",
+    "one size": "fit(A(8, init='random'))",
+    "sparse": "fit(A(8), sparse=True)",
+    "convolutions": "fit(A(8, encoder='conv', image_shape=(1, 8, 8), hidden_layer_sizes=(8,)))",
+    "attention": "fit(A(8, encoder='attention', image_shape=(1, 8, 8)))",
+    "RBMs": "fit(A(8, pretraining='rbm', init='random', activation='logistic'))",
+    "masking": "fit(D(8, corruption='masking', emphasis=0.8))",
+    "rows in a file": "fit(A(8), stored=True)",
+    "partial_fit": "fit_pieces(D)",
+    "two processes": "fit_together(D(8))",
 }
 SCRIPT = """
-import hashlib, sys
-import h5py
+import hashlib, os, sys
+import h5py, joblib, torch.distributed
 from scipy import sparse as sp
 from sklearn.datasets import load_digits
 import sklearn_ae._rows.scaling
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, distributed
 from sklearn_ae.callbacks import FitCheckpoint
 
-folder, killed = sys.argv[1:]
+folder, killed, rank, store = sys.argv[1:]
 callbacks = [FitCheckpoint(folder + "/fit")] if killed == "yes" else None
 A = lambda *args, **params: AutoencoderTransformer(
     *args, max_iter=20, random_state=0, callbacks=callbacks, **params
@@ -61,35 +62,66 @@ def fit(model, sparse=False, stored=False):
         rows = h5py.File(folder + "/rows", "a").require_dataset("X", X.shape, "f8", data=X)
     return model.fit(rows).transform(X)
 
-print(hashlib.sha256(fit({call}).tobytes()).hexdigest())
+def fit_pieces(kind):
+    # What is saved after each piece is the checkpoint.
+    X, path = load_digits().data[:600], folder + "/model" + killed
+    model = joblib.load(path) if os.path.exists(path) else kind(8, random_state=0)
+    for begin in range(getattr(model, "n_samples_seen_", 0), 600, 60):
+        model.partial_fit(X[begin : begin + 60])
+        joblib.dump(model, path + ".new")
+        os.replace(path + ".new", path)
+    os.remove(path)
+    return model.transform(X)
+
+def fit_together(model):
+    store = torch.distributed.FileStore(store, 2)
+    torch.distributed.init_process_group("gloo", store=store, rank=int(rank), world_size=2)
+    X = load_digits().data[:600]
+    return distributed.fit(model, X[300 * int(rank) :][:300]).transform(X)
+
+print(hashlib.sha256({call}.tobytes()).hexdigest())
 """
 
 
-def start(call: str, folder: str, *, killed: bool) -> subprocess.Popen:
-    """Start a fit in a process of its own."""
-    command = [sys.executable, "-c", SCRIPT.replace("{call}", call), folder]
-    command.append("yes" if killed else "no")
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def run(call: str, folder: str, seconds: float | None) -> str | None:
+    """Run a fit to its end; return its bits, or None where it was killed after so many seconds."""
+    killed, size = "no" if seconds is None else "yes", 2 if "together" in call else 1
+    processes = []
+    with tempfile.TemporaryDirectory() as meeting:
+        for rank in range(size):
+            command = [sys.executable, "-c", SCRIPT.replace("{call}", call)]
+            process = subprocess.Popen(
+                [*command, folder, killed, str(rank), f"{meeting}/store"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            processes.append(process)
+        try:
+            until = time.monotonic() + (seconds or math.inf)
+            found = []
+            for process in processes:
+                left = None if seconds is None else max(until - time.monotonic(), 0)
+                found.append(process.communicate(timeout=left)[0])
+        except subprocess.TimeoutExpired:
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.communicate()
+            return None
+    return found[0] if len(set(found)) == 1 else "the processes differ"
 
 
 def run_kind(call: str, n_kills: int, rng: np.random.Generator) -> tuple[bool, int, float]:
     """Kill fits of a kind; return whether the bits are the same, the kills, and the seconds."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        expected, _ = start(call, folder, killed=False).communicate()
-        seconds, n_killed = time.perf_counter() - begun, 0
-        same = True
+        expected = run(call, folder, None)
+        seconds, n_killed, same = time.perf_counter() - begun, 0, bool(expected)
         while n_killed < n_kills:
-            process = start(call, folder, killed=True)
-            try:
-                found, _ = process.communicate(timeout=rng.uniform(0, 1.5) * seconds)
-                same = same and found == expected  # it was faster than the kill, and begins anew
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                n_killed += 1
-        found, _ = start(call, folder, killed=True).communicate()
-        return same and found == expected and bool(expected), n_killed, seconds
+            found = run(call, folder, rng.uniform(0, 1.5) * seconds)
+            n_killed += found is None
+            # It was faster than the kill, and begins anew.
+            same = same and found in (expected, None)
+        return same and run(call, folder, 1e6) == expected, n_killed, seconds
 
 
 class Timed(FitCheckpoint):

@@ -2,6 +2,7 @@
 
     python benchmarks/out_of_core.py [--rows 2000000] [--columns 100] [--epochs 2]
     python benchmarks/out_of_core.py --mixed 1 4 16 64
+    python benchmarks/out_of_core.py --rows 20000000 --epochs 1 --formats hdf5 --limit 2048
 
 The rows of large.py, in float32, in files of HDF5 and Zarr (chunks of 10,000 rows, not compressed)
 and Parquet (groups of 100,000), in a folder that is removed after. Each case is a process of its
@@ -9,13 +10,18 @@ own; its peak is its largest resident set (Linux). Seconds an epoch are those of
 `max_iter=--epochs` without those of `max_iter=0`, divided. The error is on rows that no fit has
 seen, to PCA's.
 
+With --limit, a process that reads a file may take no more memory than so many megabytes (Linux:
+RLIMIT_DATA, which does not count what is mapped from files).
+
 With --mixed, instead: the error of HDF5 rows that lie in the order of their first column, when so
 many runs of them are mixed, against all of them in a random order in memory.
 """
 
 import argparse
+import contextlib
 import json
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -44,37 +50,44 @@ def draw(n_rows: int, n_columns: int, seed: int) -> np.ndarray:
     return X
 
 
-def write(folder: Path, n_rows: int, n_columns: int, *, in_order: bool) -> None:
-    """Write the same rows in every format, in parts."""
-    import h5py
-    import pyarrow as pa
-    import pyarrow.parquet
-    import zarr
+def write(folder: Path, n_rows: int, n_columns: int, formats: list[str], *, in_order: bool) -> None:
+    """Write the same rows as an array and in each format, in parts."""
+    shape, writers = (n_rows, n_columns), []
+    with contextlib.ExitStack() as opened:
+        if "zarr" in formats:
+            import zarr
 
-    names = [f"c{j}" for j in range(n_columns)]
-    schema = pa.schema([(name, pa.float32()) for name in names])
-    in_zarr = zarr.create_array(
-        folder / "zarr", shape=(n_rows, n_columns), dtype="f4", chunks=(CHUNK, n_columns),
-        compressors=None,
-    )  # fmt: skip
-    in_memory = np.lib.format.open_memmap(folder / "npy", "w+", np.float32, (n_rows, n_columns))
-    with (
-        h5py.File(folder / "hdf5", "w") as file,
-        pyarrow.parquet.ParquetWriter(folder / "parquet", schema) as writer,
-    ):
-        in_hdf5 = file.create_dataset("X", (n_rows, n_columns), "f4", chunks=(CHUNK, n_columns))
+            array = zarr.create_array(
+                folder / "zarr",
+                shape=shape,
+                dtype="f4",
+                chunks=(CHUNK, n_columns),
+                compressors=None,
+            )
+            writers.append(array.__setitem__)
+        if "hdf5" in formats:
+            import h5py
+
+            file = opened.enter_context(h5py.File(folder / "hdf5", "w"))
+            dataset = file.create_dataset("X", shape, "f4", chunks=(CHUNK, n_columns))
+            writers.append(dataset.__setitem__)
+        if "parquet" in formats:
+            import pyarrow as pa
+            import pyarrow.parquet
+
+            schema = pa.schema([(f"c{j}", pa.float32()) for j in range(n_columns)])
+            table = opened.enter_context(pa.parquet.ParquetWriter(folder / "parquet", schema))
+            writers.append(lambda _, rows: table.write_table(pa.table(list(rows.T), schema=schema)))
+        in_memory = np.lib.format.open_memmap(folder / "npy", "w+", np.float32, shape)
+        writers.append(in_memory.__setitem__)
         if in_order:
-            in_memory[:] = draw(n_rows, n_columns, 0)
-            order = np.argsort(in_memory[:, n_columns // 2])
+            X = draw(n_rows, n_columns, 0)
+            X = X[np.argsort(X[:, n_columns // 2])]
         for start in range(0, n_rows, GROUP):
             stop = min(start + GROUP, n_rows)
-            if in_order:
-                rows = in_memory[order[start:stop]]
-            else:
-                rows = draw(stop - start, n_columns, start + 1)
-                in_memory[start:stop] = rows
-            in_zarr[start:stop], in_hdf5[start:stop] = rows, rows
-            writer.write_table(pa.table(list(rows.T), schema=schema))
+            rows = X[start:stop] if in_order else draw(stop - start, n_columns, start + 1)
+            for add in writers:
+                add(slice(start, stop), rows)
 
 
 def open_rows(folder: Path, kind: str) -> Any:
@@ -94,8 +107,12 @@ def open_rows(folder: Path, kind: str) -> Any:
     return pyarrow.dataset.dataset(folder / kind)
 
 
-def run_case(folder: Path, kind: str, n_columns: int, epochs: int, mixed: int | None) -> dict:
+def run_case(
+    folder: Path, kind: str, n_columns: int, epochs: int, mixed: int | None, limit: int | None
+) -> dict:
     """Fit rows of a kind in this process; return seconds, megabytes and the squared error."""
+    if limit is not None and kind != "npy":
+        resource.setrlimit(resource.RLIMIT_DATA, (limit * 2**20, limit * 2**20))
     if mixed is not None:
         rows_module.MIXED_RUNS, rows_module.MIXED_BYTES = mixed, 0
     rows, seconds = open_rows(folder, kind), []
@@ -125,6 +142,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--columns", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--formats", nargs="+", default=["hdf5", "zarr", "parquet"])
+    parser.add_argument("--limit", type=int, help="megabytes that reading a file may take")
     parser.add_argument("--mixed", type=int, nargs="+", help="runs that are mixed")
     parser.add_argument("--folder", type=Path, help="where there is room; a temporary one without")
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
@@ -132,12 +151,14 @@ def main() -> None:
     if args.case:
         folder, kind, mixed = args.case
         mixed = None if mixed == "-" else int(mixed)
-        print(json.dumps(run_case(Path(folder), kind, args.columns, args.epochs, mixed)))
+        found = run_case(Path(folder), kind, args.columns, args.epochs, mixed, args.limit)
+        print(json.dumps(found))
         return
     print_versions()
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
-        write(folder, args.rows, args.columns, in_order=args.mixed is not None)
+        formats = ["hdf5"] if args.mixed else args.formats
+        write(folder, args.rows, args.columns, formats, in_order=args.mixed is not None)
         test = draw(N_TEST, args.columns, 10**9)
         pca = PCA(COMPONENTS).fit(draw(N_TEST, args.columns, 10**9 + 1))
         theirs = np.square(test - pca.inverse_transform(pca.transform(test))).sum()
@@ -145,13 +166,14 @@ def main() -> None:
             f"{args.rows:,} x {args.columns}, float32, {args.rows * args.columns / 2**18:,.0f} MB"
         )
         print("where             start  an epoch  peak MB  transform, rows/s  error to PCA's")
-        cases = [("npy", "-"), ("hdf5", "-"), ("zarr", "-"), ("parquet", "-")]
+        cases = [("npy", "-"), *((kind, "-") for kind in formats)]
         if args.mixed:
             cases = [("npy", "-"), *(("hdf5", str(n)) for n in args.mixed)]
         for kind, mixed in cases:
             command = [
                 sys.executable, __file__, "--case", name, kind, mixed,
                 "--columns", str(args.columns), "--epochs", str(args.epochs),
+                *(["--limit", str(args.limit)] if args.limit else []),
             ]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found = json.loads(done.stdout)

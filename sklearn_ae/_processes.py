@@ -6,13 +6,19 @@ carries it.
 
 import contextlib
 import datetime
+import traceback
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import distributed
 
 GONE = "A process of the group is gone, or did not answer in time; the fit was given up."
+
+
+# Of groups that are not all processes: by the timeout, what their fits use.
+_own_groups: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
 
 
 class ProcessError(RuntimeError):
@@ -118,38 +124,65 @@ def together(group: Any, timeout: datetime.timedelta | None) -> Iterator[Process
     ProcessError
         If another process failed.
     """
-    ranks = distributed.get_process_group_ranks(group or distributed.group.WORLD)
-    # Not all processes of the world need to be in the group, and so to know of this.
-    own = distributed.new_group(ranks, timeout=timeout, use_local_synchronization=True)
-    processes = Processes(own)
+    processes = Processes(_own_group(group, timeout))
     failure: BaseException | None = None
     try:
         yield processes
     except BaseException as error:
         failure = error
-    distributed.destroy_process_group(own)
-    # torch closes the connections of a group that nothing refers to, and the traceback of a failure
-    # refers to all that its frames have.
-    del own, processes.group
+        if not isinstance(failure, Exception):
+            # An interrupt may have come where torch held the group.
+            traceback.clear_frames(failure.__traceback__)
+        _close(group, processes)
     # That a connection was closed is not why.
     cause = None if isinstance(failure, ProcessError) else failure
-    said: list = [None] * len(ranks)
     mine = None if cause is None else f"{type(cause).__name__}: {cause}"
-    gone = None
+    said: list = [None] * distributed.get_world_size(group)
     try:
         distributed.all_gather_object(said, mine, group=group)
     except RuntimeError as error:
-        gone = ProcessError(f"{GONE} ({error})")
+        failure = ProcessError(f"{GONE} ({error})")
+    failed = [(rank, text) for rank, text in enumerate(said) if text is not None]
+    if failed or failure is not None or group is None:
+        _close(group, processes)
     if cause is not None:
         raise cause
-    for rank, of_rank in enumerate(said):
-        if of_rank is not None:
-            raise ProcessError(
-                f"Process {rank} of {len(ranks)} failed, so the fit was given up in all: {of_rank}"
-            ) from failure
-    failure = gone or failure
+    for rank, text in failed:
+        raise ProcessError(
+            f"Process {rank} of {len(said)} failed, so the fit was given up in all: {text}"
+        )
     if failure is not None:
         raise failure
+
+
+def _own_group(group: Any, timeout: datetime.timedelta | None) -> Any:
+    """Return a group of the same processes; one of some processes is kept for their next fit."""
+    if group is None:
+        return distributed.new_group(timeout=timeout)
+    # Other processes of the world know nothing of this fit. torch names such a group by its
+    # processes, and finds none again under a name that was used before.
+    kept = _own_groups.setdefault(group, {})
+    if timeout not in kept:
+        ranks = distributed.get_process_group_ranks(group)
+        try:
+            kept[timeout] = distributed.new_group(
+                ranks, timeout=timeout, use_local_synchronization=True
+            )
+        except RuntimeError as error:
+            raise ProcessError(
+                f"group={group!r} cannot be used: a fit in it failed before, or a process is gone. "
+                f"Make a new one with torch.distributed.new_group. ({error})"
+            ) from error
+    return kept[timeout]
+
+
+def _close(group: Any, processes: Processes) -> None:
+    """Close the connections of a group: torch does when nothing refers to it any more."""
+    if processes.group is not None:
+        if group is not None:
+            _own_groups.pop(group, None)
+        distributed.destroy_process_group(processes.group)
+        processes.group = None
 
 
 @contextlib.contextmanager
@@ -157,6 +190,8 @@ def _told() -> Iterator[None]:
     """Say of what torch raises that it comes from another process."""
     try:
         yield
+        return
     except RuntimeError as error:
-        # Without torch's frames, which refer to the group.
-        raise ProcessError(f"{GONE} ({error})") from error.with_traceback(None)
+        said = str(error)
+    # Not from the error: its traceback would hold the group, and so keep it open.
+    raise ProcessError(f"{GONE} ({said})")

@@ -36,7 +36,8 @@ def fit(
         The rows of this process, of whatever kind `fit` takes; there may be none. Numbers of rows
         may differ.
     group : torch.distributed.ProcessGroup or None, default=None
-        The processes; None for all that there are.
+        The processes; None for all that there are. One of some processes cannot be used again
+        once a fit in it has failed.
     timeout : datetime.timedelta or None, default=None
         How long one may wait for another; None is as long as torch does, half an hour.
 
@@ -86,6 +87,8 @@ def fit(
         )
     if timeout is not None and not isinstance(timeout, datetime.timedelta):
         raise ValueError(f"timeout={timeout!r} must be a datetime.timedelta or None.")
+    if group is distributed.group.WORLD:
+        group = None
     before = estimator.__dict__.copy()
     try:
         with together(group, timeout) as processes:

@@ -60,9 +60,9 @@ class ReconstructionNet(NeuralNet):
         """Compute the loss of a batch and its gradient."""
         _, rows = batch
         n_rows = len(rows)
-        if n_rows == 0:
-            # What other processes have rows for is computed with some that count nothing.
-            rows = rows.new_zeros(2, rows.shape[1])
+        if self.processes is not None and n_rows < 2:
+            # Some modules need two. Where only other processes have any, these count nothing.
+            rows = rows.tile(2, 1) if n_rows else rows.new_zeros(2, rows.shape[1])
         network, criterion = self.module_, self.criterion_
         decoded = whole_loss if self.prefixes is None else self.prefixes.loss
         if self.denoising is None:
