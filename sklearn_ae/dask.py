@@ -9,9 +9,10 @@ import time
 from typing import Any
 
 import numpy as np
-import torch.distributed as torch_distributed
 from scipy import sparse
 from sklearn.utils import assert_all_finite
+from torch import distributed as torch_distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from sklearn_ae._base import BaseAutoencoder
 from sklearn_ae._parameters import read_parameters
@@ -292,7 +293,7 @@ def serve(host: str, dask_worker: Any) -> int:
     port : int
         Where they find each other.
     """
-    store = torch_distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+    store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
     dask_worker.sklearn_ae_store = store
     return store.port
 
@@ -354,7 +355,7 @@ def fit_rows(
                 "Destroy it before: torch.distributed.destroy_process_group()."
             )
         try:
-            store = torch_distributed.TCPStore(*address, is_master=False, timeout=timeout)
+            store = TCPStore(*address, is_master=False, timeout=timeout)
             # A group that some wait for in vain would leave torch with another count of groups
             # than theirs, by which the next ones find each other.
             store.set(f"here/{rank}", "")
