@@ -250,8 +250,9 @@ def _fit_together(
         return tasks[first].result()
     finally:
         client.cancel(list(tasks.values()))
-        # Those that wait there for others wait no longer.
-        client.run(stop_serving, workers=[first], on_error="ignore")
+        # Those that wait there for others wait no longer. One that is gone would be called for long.
+        if first in client.nthreads():
+            client.run(stop_serving, workers=[first], on_error="ignore")
 
 
 def _wait_for(client: Any, tasks: dict[str, Any], name: str) -> None:
