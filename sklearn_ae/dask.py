@@ -184,9 +184,7 @@ def _rows_by_worker(client: Any, X: Any, workers: list[str]) -> dict[str, Any]:
         )
         for worker, share in shares.items()
     }
-    for joined in distributed.as_completed(rows.values()):
-        if joined.status != "finished":
-            joined.result()
+    _wait_for(client, rows)
     return rows
 
 
@@ -246,7 +244,7 @@ def _fit_together(
         for rank, (worker, joined) in enumerate(rows.items())
     }
     try:
-        _wait_for(client, tasks, type(estimator).__name__)
+        _wait_for(client, tasks)
         return tasks[first].result()
     finally:
         client.cancel(list(tasks.values()))
@@ -255,7 +253,7 @@ def _fit_together(
             client.run(stop_serving, workers=[first], on_error="ignore")
 
 
-def _wait_for(client: Any, tasks: dict[str, Any], name: str) -> None:
+def _wait_for(client: Any, tasks: dict[str, Any]) -> None:
     """Wait until all have ended; the error that ended them is raised, or that a worker is gone."""
     wait = _needed("distributed").wait
     left, given_up, until = list(tasks.values()), None, math.inf
@@ -267,8 +265,8 @@ def _wait_for(client: Any, tasks: dict[str, Any], name: str) -> None:
         gone = running - set(client.nthreads())
         if gone:
             raise RuntimeError(
-                f"{', '.join(sorted(gone))} left the cluster during the fit; the {name} is as it "
-                "was. See its log for why (memory?), and fit again."
+                f"{', '.join(sorted(gone))} left the cluster during the fit; the estimator is as "
+                "it was. See the log of what left for why (memory?), and fit again."
             )
         for task in done:
             if task.status != "finished" and isinstance(task.exception(), ProcessError):

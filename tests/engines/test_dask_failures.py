@@ -3,7 +3,7 @@
 import os
 import time
 from datetime import timedelta
-from threading import Thread
+from threading import Thread, Timer
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
+from sklearn_ae.dask import _wait_for as wait_for  # noqa: E402
 from sklearn_ae.dask import fit, fit_rows  # noqa: E402
 
 
@@ -151,8 +152,11 @@ def test_a_worker_that_does_not_begin(rows):
 
 
 def test_after_an_interrupt_the_next_fit_waits_for_the_last(client, rows, monkeypatch):
-    def interrupt(*args):
-        time.sleep(2)
+    def interrupt(client, tasks):
+        if "join" in next(iter(tasks.values())).key:
+            return wait_for(client, tasks)
+        while not all(client.run(is_initialized).values()):
+            time.sleep(0.1)
         raise KeyboardInterrupt
 
     X = da.from_array(rows, chunks=(100, -1))
@@ -192,6 +196,23 @@ def test_a_worker_that_dies(rows, which):
         client.wait_for_workers(2)
         # Dask computes again what was lost.
         assert fit(client, make(), X).n_samples_ == len(rows)
+
+
+def test_a_worker_that_dies_before_the_fit(rows, monkeypatch):
+    def join_slowly(numbers, *parts):
+        time.sleep(60)
+
+    monkeypatch.setattr("sklearn_ae.dask.join", join_slowly)
+    with distributed.Client(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+    ) as client:
+        X = client.persist(da.from_array(rows, chunks=(100, -1)))
+        distributed.wait(X)
+        worker = next(iter(client.nthreads()))
+        killer = Timer(1, client.run, (os._exit, 1), {"workers": [worker], "on_error": "ignore"})
+        killer.start()
+        assert_refused(client, make(), X, RuntimeError, f"{worker} left the cluster")
+        killer.join()
 
 
 def die_when_training(address, worker):
