@@ -248,7 +248,7 @@ def _fit_together(
         return tasks[first].result()
     finally:
         client.cancel(list(tasks.values()))
-        # Those that wait there for others wait no longer. One that is gone would be called for long.
+        # Those that wait there wait no longer. One that is gone would be called for half a minute.
         if first in client.nthreads():
             client.run(stop_serving, workers=[first], on_error="ignore")
 
