@@ -44,7 +44,7 @@ import sklearn_ae._rows.scaling
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, distributed
 from sklearn_ae.callbacks import FitCheckpoint
 
-folder, killed, rank, store = sys.argv[1:]
+folder, killed, rank, meeting = sys.argv[1:]
 callbacks = [FitCheckpoint(folder + "/fit")] if killed == "yes" else None
 A = lambda *args, **params: AutoencoderTransformer(
     *args, max_iter=20, random_state=0, callbacks=callbacks, **params
@@ -74,7 +74,7 @@ def fit_pieces(kind):
     return model.transform(X)
 
 def fit_together(model):
-    store = torch.distributed.FileStore(store, 2)
+    store = torch.distributed.FileStore(meeting, 2)
     torch.distributed.init_process_group("gloo", store=store, rank=int(rank), world_size=2)
     X = load_digits().data[:600]
     return distributed.fit(model, X[300 * int(rank) :][:300]).transform(X)

@@ -1,7 +1,10 @@
 """One fit in two processes: the fit that one makes of all rows, the same in both."""
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -358,6 +361,14 @@ def fit_twice_in_a_group(rank, model, rows):
 def test_groups_of_some_processes(two):
     same, as_well = values(two(fit_twice_in_a_group, make(), X))
     assert same == as_well
+
+
+def test_guide(tmp_path):
+    """The program of the guide, as torchrun starts it."""
+    program = Path(__file__).parents[1] / "docs" / "guide" / "engines" / "torchrun_fit.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*command, program, tmp_path / "autoencoder"], check=True, capture_output=True)
+    assert joblib.load(tmp_path / "autoencoder").n_samples_ == 2_000
 
 
 def test_no_group():

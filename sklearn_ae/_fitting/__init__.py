@@ -31,9 +31,11 @@ from sklearn_ae._fitting.ordered import (
     Sizes,
     choose_prefixes,
     losses_of_pca,
+    measured_pca,
     sizes_of_pca,
     solve_prefixes,
     some_rows,
+    watched_rows,
 )
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import FitRows, draw_rows, split_rows
@@ -66,6 +68,7 @@ from sklearn_ae._fitting.training.prefixes import Prefixes
 from sklearn_ae._fitting.whitening import mean_and_deviation, whitening_of_sizes
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
 from sklearn_ae.modules import Autoencoder, Corrected, CorrectedProbabilities, Nested
+from sklearn_ae.modules.idle import without_idle_layers
 from sklearn_ae.modules.refined import refined
 from sklearn_ae.pretraining import pretrain
 
@@ -160,7 +163,8 @@ def _fit(
     net, trained = _make_net(task, nested)
     if net.processes is not None:
         net.processes.align(list(net.module_.state_dict().values()))
-    sizes = sizes_of_pca(pca, linear, rows, net.criterion_)
+    measured = measured_pca(linear, some_rows(watched_rows(rows)), net.criterion_)
+    sizes = sizes_of_pca(pca, measured, rows)
     mean = rows.all.sums.mean.astype(X.dtype)
     fit = Fit(
         net, rows.scaling, mean, _variance(rows), X.shape[0], sizes, task.is_ordered, nested
@@ -175,8 +179,9 @@ def _fit(
         n_operations = 3 * count_operations(net.module_, n_columns, device)
         with threads_for(n_operations * net.batch_size, device):
             _train(fit, task, listen)
-            errors = _finish(fit, task)
-            _choose(fit, task, errors, trained)
+            with _solved_start(fit, task):
+                errors = _finish(fit, task)
+                _choose(fit, task, errors, measured, trained)
     of_all = _keep_pca(fit, task)
     if spec.whiten:
         fit.whitening = whitening_of_sizes(fit, rows, spec.n_steps, of_all)
@@ -253,7 +258,7 @@ def _make_net(task, nested):
     if task.is_ordered:
         some = some_rows(rows.train.rows)
         left = left_by_pca(start.pca, some)[1:]
-        trained = losses_of_pca(left, task.linear, some, criterion)
+        trained = losses_of_pca(left, measured_pca(task.linear, some, criterion))
         if n > 1:
             draw = np.random.default_rng(task.seed)
             prefixes = Prefixes(nested.ratios, trained.tolist(), watched_sizes(n), draw)
@@ -280,14 +285,24 @@ def _train(fit, task, listen):
     fit.best_iter = keeper.kept.epoch
 
 
+@contextlib.contextmanager
+def _solved_start(fit, task):
+    """Solve a network that training did not improve, and do without its idle layers meanwhile."""
+    if fit.best_iter > 0 or task.previous or fit.interrupted:
+        yield
+        return
+    network = fit.net.module_
+    # Its hidden layers are as drawn.
+    solve(network, task.rows, fit.net.criterion_, 0, task.generator)
+    with without_idle_layers(network):
+        yield
+
+
 def _finish(fit, task):
     """Solve what can be solved in closed form; keep the network of before where it was better."""
     network, criterion = fit.net.module_, fit.net.criterion_
     rows, previous, n_steps = task.rows, task.previous, task.spec.n_steps
     trains = task.training.max_iter > 0
-    if fit.best_iter == 0 and not (previous or fit.interrupted):
-        # Training found nothing better than the start: its hidden layers are as drawn.
-        solve(network, rows, criterion, 0, task.generator)
     if trains and not fit.interrupted:
         errors = solve(network, rows, criterion, n_steps)
     else:
@@ -303,16 +318,16 @@ def _finish(fit, task):
     return errors
 
 
-def _choose(fit, task, errors, trained):
+def _choose(fit, task, errors, measured, trained):
     """Measure the codes of every size, and keep PCA where it is not beaten."""
     rows, sizes, n_steps = task.rows, fit.sizes, task.spec.n_steps
     criterion, n = fit.net.criterion_, len(fit.nested.ratios)
     fit.codes = errors.codes[:SOME_CODES].cpu().double().numpy() * rows.scaling.scale
-    measured = rows.held_out
-    if measured is None:
-        measured = rows.train.rows.sample(MANY_ROWS)
-        errors = measure_errors(refined(fit.net.module_, n_steps), measured, criterion)
-    total = mean_square(measured)
+    watched = rows.held_out
+    if watched is None:
+        watched = rows.train.rows.sample(MANY_ROWS)
+        errors = measure_errors(refined(fit.net.module_, n_steps), watched, criterion)
+    total = mean_square(watched)
     # Without an order there is no other size.
     sizes.is_pca[n - 1 if task.is_ordered else slice(None)] = False
     sizes.loss[n - 1], sizes.score[n - 1] = errors.loss, explained(errors.square, total)
@@ -328,7 +343,7 @@ def _choose(fit, task, errors, trained):
             if fit.best_iter == 0 and not (task.previous or task.spec.pretraining):
                 # Layers that were drawn, for a code whose last numbers are noise.
                 return
-    choose_prefixes(sizes, fit.nested, task.linear, rows, criterion, trained, n_steps)
+    choose_prefixes(sizes, fit.nested, measured, rows, criterion, trained, n_steps)
 
 
 def _keep_pca(fit, task):

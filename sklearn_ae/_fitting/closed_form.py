@@ -12,6 +12,7 @@ from sklearn_ae._fitting.errors import Errors, measure_errors
 from sklearn_ae._fitting.rows import FitRows, enough_rows
 from sklearn_ae._rows import Rows, self_products
 from sklearn_ae.modules import Autoencoder, Corrected
+from sklearn_ae.modules.idle import without_idle_layers
 from sklearn_ae.modules.refined import refined
 from sklearn_ae.modules.weights import drawn
 
@@ -36,7 +37,7 @@ NEGLIGIBLE = 1e-20
 # Smaller ones fit a few rows of heavy tails, and miss the next such row by far more than PCA does.
 PENALTIES = 10.0 ** np.arange(-5, 1)
 # Rows whose means are near enough those of all.
-ROWS_FOR_MEANS = 256
+ROWS_FOR_MEANS = 64
 # So many rows are enough to solve on: of wide rows as many as have so many cells, but not so few
 # that there are hardly more than features.
 MOST_ROWS, LEAST_ROWS, MOST_CELLS = 50_000, 2048, 2**24
@@ -77,14 +78,14 @@ def solve(
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return errors
     train = enough_rows(rows.others, MOST_CELLS, LEAST_ROWS, MOST_ROWS)
-    solved: Any = copy.deepcopy(network)
-    encode = refined(solved, n_steps).encoder
+    solved: Any = Autoencoder(network.encoder, copy.deepcopy(network.decoder))
     if generator is not None:
-        # The correction of the encoder is zero yet, and need not be computed.
-        encode = solved.encoder.linear
-        widen_features(solved.decoder, encode, train, generator)
-    solve_decoder(solved.decoder, encode, train, rows.choosing, errors.codes)
-    found = measure_errors(refined(solved, n_steps), rows.choosing, criterion)
+        with without_idle_layers(solved):
+            widen_features(solved.decoder, solved.encoder, train, generator)
+    with without_idle_layers(solved):
+        improved = refined(solved, n_steps)
+        solve_decoder(solved.decoder, improved.encoder, train, rows.choosing, errors.codes)
+        found = measure_errors(improved, rows.choosing, criterion)
     if not found.loss < errors.loss:
         return errors
     network.decoder.load_state_dict(solved.decoder.state_dict())
@@ -195,14 +196,15 @@ def solve_decoder(
         decoder, codes, chosen, features, adds, mean, missed
     )
 
-    # The solution has rows d_i * rotated_i with d = 1 / (value + penalty): both errors are
-    # quadratic in d, and every penalty costs a product with one small matrix.
+    # The solution is V diag(d) V^T cross, with eigenvectors V and d = 1 / (value + penalty): both
+    # errors are quadratic in d, and every penalty costs a product with one small matrix.
     values, vectors = torch.linalg.eigh(gram)
     values = values.clamp_min(0)
-    rotated = vectors.T @ cross
-    linear = rotated.square().sum(1)
-    chosen_linear = (rotated * (vectors.T @ chosen_cross)).sum(1)
-    chosen_quadratic = (vectors.T @ chosen_gram @ vectors) * (rotated @ rotated.T)
+    # Wide rows are gone through here and in the solution only.
+    squares = vectors.T @ (cross @ cross.T) @ vectors
+    linear = squares.diagonal()
+    chosen_linear = (vectors * (chosen_cross @ cross.T @ vectors)).sum(0)
+    chosen_quadratic = (vectors.T @ chosen_gram @ vectors).mul_(squares)
 
     def error(d: torch.Tensor) -> float:
         """Sum up the errors of generalized cross-validation and of the rows that choose."""
@@ -215,8 +217,8 @@ def solve_decoder(
     largest = float(values[-1]) or 1.0
     candidates = [torch.zeros_like(values), *(1 / (values + p * largest) for p in PENALTIES)]
     d = min(candidates, key=error)
-    weight = (vectors @ (d[:, None] * rotated)).T
-    last.weight.add_(weight)
+    weight = (vectors * d @ vectors.T @ cross).T
+    last.weight.add_(weight.float())
     last.bias.add_(missed - weight @ mean)
     for solved in (last.weight, last.bias):
         solved[solved.abs() < NEGLIGIBLE] = 0
@@ -224,42 +226,51 @@ def solve_decoder(
 
 def _centred_moments(decoder, encode, rows, features, last=None):
     """Average the features, what the network misses, and their products about these means."""
-    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
     few, codes = rows.sample(ROWS_FOR_MEANS), encode
     if few is rows:
         # Encoded once: the steps of refinement cost more than all else.
         codes = torch.cat([encode(block) for block in rows.blocks()])
-    mean, missed, *_ = _moments(decoder, codes, few, features, last, 0.0, 0.0)
+    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
+    x = few.slice(0, len(few))
+    weight, *parts = _regressed(decoder, encode(x) if few is not rows else codes, x, features, last)
+    total = max(float(weight.sum()), 1.0)
+    mean, missed = ((weight.T @ part)[0] / total for part in parts)
     more, more_missed, gram, cross, square = _moments(
         decoder, codes, rows, features, last, mean, missed
     )
-    gram -= torch.outer(more, more)
-    cross -= torch.outer(more, more_missed)
+    gram.addr_(more, more, alpha=-1)
+    cross.addr_(more, more_missed, alpha=-1)
     square -= float(more_missed @ more_missed)
     return mean + more, missed + more_missed, gram, cross, square
+
+
+def _regressed(decoder, z, block, features, last):
+    """Return how much each row counts, its features, and what the network misses of it.
+
+    That is what the decoder's linear part misses, and the layer `last` on the features if there is
+    one. Rows where the correction fades count as much as it does.
+    """
+    weight = decoder.fade(z)
+    h = features(decoder.bounded(z))
+    # In place: a pass through wide rows costs as much as the products.
+    r = (block - decoder.linear(z)).div_(decoder.output_scale)
+    if last is not None:
+        r.addcmul_(weight, last(h), value=-1)
+    return weight, h, r
 
 
 def _moments(decoder, codes, rows, features, last, mean, missed):
     """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows.
 
-    The residual is what the decoder's linear part misses, and the layer `last` on the features if
-    there is one. Rows where the correction fades count as much as it does. The codes are those of
-    all rows, or a function of a block of them.
+    The codes are those of all rows, or a function of a block of them.
     """
-    mean, missed = (
-        torch.as_tensor(m, dtype=torch.float32, device=rows.device) for m in (mean, missed)
-    )
-    sums: list = [0.0] * 5
+    mean, missed = mean.float(), missed.float()
+    sums: list = []
     total, start = 0.0, 0
     for block in rows.blocks():
         z = codes(block) if callable(codes) else codes[start : start + len(block)]
         start += len(block)
-        weight = decoder.fade(z)
-        h = features(decoder.bounded(z))
-        # In place from here on: a pass through wide rows costs as much as the products.
-        r = (block - decoder.linear(z)).div_(decoder.output_scale)
-        if last is not None:
-            r.addcmul_(weight, last(h), value=-1)
+        weight, h, r = _regressed(decoder, z, block, features, last)
         h = h - mean
         r -= missed
         wh = weight * h
@@ -271,8 +282,11 @@ def _moments(decoder, codes, rows, features, last, mean, missed):
             wh.T @ r,
             weight.T @ r.square().sum(1),
         )
-        for i, part in enumerate(found):
-            sums[i] = sums[i] + part.double()
+        if sums:
+            for part, more in zip(sums, found, strict=True):
+                part += more
+        else:
+            sums = [part.double() for part in found]
         total += float(weight.sum())
-    *parts, square = (part / max(total, 1.0) for part in sums)
+    *parts, square = (part.div_(max(total, 1.0)) for part in sums)
     return *parts, float(square)

@@ -1,5 +1,6 @@
 """Codes of every size: the prefixes of a trained code, solved, measured, and held against PCA."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ from torch import nn
 
 from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
-from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
+from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
 from sklearn_ae._fitting.rows import FitRows, enough_rows
 from sklearn_ae._fitting.sizes import left_by_pca, solved_sizes
 from sklearn_ae._fitting.start import PrincipalComponents
@@ -26,8 +27,9 @@ MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
 # solved, and the layer is solved anew for these. Larger ones gain little by that.
 FEW_NUMBERS = 3
 
-# Makes PCA of a size.
+# Makes PCA of a size; says what it misses.
 Linear = Callable[[int], Autoencoder]
+Measured = Callable[[int], Errors]
 
 
 @dataclass
@@ -72,21 +74,22 @@ def watched_rows(rows: FitRows) -> Rows:
     return some_rows(rows.train.rows) if rows.held_out is None else rows.held_out
 
 
-def sizes_of_pca(
-    pca: PrincipalComponents, linear: Linear, rows: FitRows, criterion: nn.Module
-) -> Sizes:
+def measured_pca(linear: Linear, rows: Rows, criterion: nn.Module) -> Measured:
+    """Return what measures PCA of a size on rows, each size once."""
+    return functools.cache(lambda n: measure_errors(linear(n), rows, criterion))
+
+
+def sizes_of_pca(pca: PrincipalComponents, measured: Measured, rows: FitRows) -> Sizes:
     """Return what PCA of every size is worth.
 
     Parameters
     ----------
     pca : PrincipalComponents
         Of the training rows.
-    linear : callable
-        Makes PCA of a size.
+    measured : callable
+        What PCA of a size misses of `some_rows` of the watched ones.
     rows : FitRows
         The rows.
-    criterion : nn.Module
-        The loss.
     """
     watched = watched_rows(rows)
     some, left, total = (
@@ -96,15 +99,15 @@ def sizes_of_pca(
     )
     score = np.array([explained(square, total) for square in left])
     left = left if some is watched else left_by_pca(pca, some)[1:]
-    loss = losses_of_pca(left, linear, some, criterion)
+    loss = losses_of_pca(left, measured)
     return Sizes(np.full(len(loss), True), loss, loss.copy(), score, score.copy())
 
 
-def losses_of_pca(left: np.ndarray, linear: Linear, rows: Rows, criterion: nn.Module) -> np.ndarray:
+def losses_of_pca(left: np.ndarray, measured: Measured) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
-    known = np.array([*solved_sizes(len(left)), len(left)])
-    losses = np.array([measure_errors(linear(size), rows, criterion).loss for size in known])[::-1]
-    at = left[known - 1][::-1]
+    known = [*solved_sizes(len(left)), len(left)]
+    losses = np.array([measured(size).loss for size in known])[::-1]
+    at = left[np.array(known) - 1][::-1]
     if left.min() > 0 and losses.min() > 0:
         # A power of what is left, as squared and absolute errors are.
         return np.exp(np.interp(np.log(left), np.log(at), np.log(losses)))
@@ -133,7 +136,7 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
 def choose_prefixes(
     sizes: Sizes,
     nested: Nested,
-    linear: Linear,
+    measured: Measured,
     rows: FitRows,
     criterion: nn.Module,
     trained: np.ndarray,
@@ -147,8 +150,8 @@ def choose_prefixes(
         Those of PCA, but what is known of the whole code.
     nested : Nested
         The model.
-    linear : callable
-        Makes PCA of a size.
+    measured : callable
+        What PCA of a size misses of `some_rows` of the watched ones.
     rows : FitRows
         Where none are held out, every prefix is kept.
     criterion : nn.Module
@@ -162,7 +165,7 @@ def choose_prefixes(
     loss, square, kept = [], [], []
     for n in solved_sizes(n_components):
         ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
-        theirs = measure_errors(linear(n), some, criterion)
+        theirs = measured(n)
         loss.append((ours.loss, theirs.loss))
         square.append(ours.square / (theirs.square or 1.0))
         kept.append(

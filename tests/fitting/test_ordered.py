@@ -14,8 +14,10 @@ from sklearn_ae._fitting.network import build_network, build_pca
 from sklearn_ae._fitting.ordered import (
     choose_prefixes,
     losses_of_pca,
+    measured_pca,
     sizes_of_pca,
     solve_prefixes,
+    watched_rows,
 )
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import draw_rows, split_rows
@@ -61,8 +63,12 @@ class Case:
         )
         train = self.rows.train.rows
         left = left_by_pca(self.pca, train)[1:]
-        self.trained = losses_of_pca(left, self.linear, train, LOSS)
-        self.sizes = sizes_of_pca(self.pca, self.linear, self.rows, LOSS)
+        self.trained = losses_of_pca(left, measured_pca(self.linear, train, LOSS))
+        self.measured = self.measured_with(LOSS)
+        self.sizes = sizes_of_pca(self.pca, self.measured, self.rows)
+
+    def measured_with(self, loss):
+        return measured_pca(self.linear, watched_rows(self.rows), loss)
 
     def error(self, n):
         some = self.rows.held_out or self.rows.train.rows
@@ -70,7 +76,7 @@ class Case:
 
     def choose(self):
         choose_prefixes(
-            self.sizes, self.nested, self.linear, self.rows, LOSS, self.trained, n_steps=0
+            self.sizes, self.nested, self.measured, self.rows, LOSS, self.trained, n_steps=0
         )
         return self.sizes
 
@@ -80,7 +86,7 @@ class Case:
 def test_worth_of_pca(loss, hold_out):
     case = Case(hold_out=hold_out)
     rows = case.rows.held_out if hold_out else case.rows.train.rows
-    sizes = sizes_of_pca(case.pca, case.linear, case.rows, loss)
+    sizes = sizes_of_pca(case.pca, case.measured_with(loss), case.rows)
     assert sizes.is_pca.all()
     for n in range(1, K + 1):
         errors = measure_errors(case.linear(n), rows, loss)
@@ -92,6 +98,22 @@ def test_worth_of_pca(loss, hold_out):
         assert sizes.loss[n - 1] == pytest.approx(errors.loss, rel=rtol)
     np.testing.assert_array_equal(sizes.loss, sizes.pca_loss)
     np.testing.assert_array_equal(sizes.score, sizes.pca_score)
+
+
+def test_each_size_of_pca_is_measured_once(monkeypatch):
+    """For what PCA is worth, and then for what it is held against."""
+    case, measured = Case(), []
+    case.sizes.is_pca[K - 1] = False
+    of = ordered.measure_errors
+
+    def measure(network, rows, criterion):
+        measured.append(network)
+        return of(network, rows, criterion)
+
+    monkeypatch.setattr(ordered, "measure_errors", measure)
+    case.choose()
+    # Prefixes alone: PCA of these sizes is known.
+    assert len(measured) == len(solved_sizes(K))
 
 
 def test_prefixes_are_solved():

@@ -76,6 +76,21 @@ def test_many_rows_are_summed_up_once_more_only_where_pca_leaves_little(read, mo
         assert read["summed"] == passes * 500
 
 
+@pytest.mark.parametrize("vary", [True, False])
+def test_few_columns_tell_first_that_pca_leaves_enough(monkeypatch, vary):
+    """Where these vary, and not only the others."""
+    decomposed = []
+    of = start._largest
+    monkeypatch.setattr(
+        start, "_largest", lambda products, n: decomposed.append(len(products)) or of(products, n)
+    )
+    monkeypatch.setattr(start, "MANY_PRODUCTS", 0)
+    X = np.random.default_rng(0).normal(size=(200, 40))
+    X[:, ::4] *= vary
+    start.sum_up_for(X, 3, torch.device("cpu"))
+    assert decomposed == ([10] if vary else [10, 40])
+
+
 def test_refined_held_out_rows_are_computed_once_by_each_decoder(monkeypatch):
     """By the one that was trained and the one that was solved."""
     refined = []

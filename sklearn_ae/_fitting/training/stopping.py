@@ -77,8 +77,10 @@ class KeepBest(Callback):
         self._idle = self._uncut = 0.0
         self._epoch = 0
         self._spare: dict[str, torch.Tensor] = {}
-        # Only clean rows tell what the start is worth: a training loss would not compare.
-        loss = math.inf if self.valid is None else net.watched_loss(self.valid)
+        # Only clean rows tell what the start is worth: a training loss would not compare. Without
+        # an epoch there is nothing to compare.
+        known = self.valid is not None and net.max_epochs > 0
+        loss = net.watched_loss(self.valid) if known else math.inf
         self.kept = Kept(loss, 0, self._copied(net))
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:

@@ -18,6 +18,7 @@ class FakeNet:
 
     def __init__(self, start=10.0):
         self.start = start
+        self.max_epochs = 1_000
         self.history = History()
         self.module_ = nn.Linear(1, 1, bias=False)
         self.optimizer_ = torch.optim.SGD(self.module_.parameters(), lr=1.0)
@@ -80,6 +81,15 @@ def test_long_epochs_count_as_several(patience, n_steps, n_epochs):
     assert len(net.history) == n_epochs
     assert keeper.finished
     assert rates[-1] in ((0.25, 0.125) if patience > 2 else (0.5 ** (patience - 1),))
+
+
+def test_without_an_epoch_the_start_is_not_measured():
+    net, keeper = FakeNet(), KeepBest(VALID, 3, 0.0, cut_rate=True)
+    net.max_epochs = 0
+    net.watched_loss = pytest.fail
+    keeper.on_train_begin(net, X=None)
+    assert keeper.kept.epoch == 0
+    assert net.weight() == keeper.kept.state["weight"].item() == 0
 
 
 def test_no_epoch_is_asked_for_more_than_there_is():

@@ -1,0 +1,107 @@
+"""Layers that are left out where they change nothing."""
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ae.modules import Autoencoder, Corrected, Fade, Gate, dense
+from sklearn_ae.modules.idle import without_idle_layers
+
+N_ROWS, N_COLUMNS, N_CODES = 20, 5, 2
+
+
+def corrected(correction, n_inputs, n_outputs):
+    ones = torch.ones(n_inputs)
+    fade = Fade(0 * ones, 2 * ones)
+    linear = nn.Linear(n_inputs, n_outputs)
+    return Corrected(linear, correction, ones, torch.ones(n_outputs), -ones, ones, fade)
+
+
+def make(encoder=None):
+    """Return a network with an encoder that gives zeros; the decoder's second layer passes on."""
+    generator = torch.Generator().manual_seed(0)
+    if encoder is None:
+        encoder = dense(N_COLUMNS, (8,), N_CODES, nn.GELU, generator, zero_last=True)
+    decoder = dense(N_CODES, (8, 8), N_COLUMNS, nn.GELU, generator, zero_last=False)
+    nn.init.eye_(decoder[2].weight)
+    nn.init.zeros_(decoder[2].bias)
+    return Autoencoder(
+        corrected(encoder, N_COLUMNS, N_CODES), corrected(decoder, N_CODES, N_COLUMNS)
+    )
+
+
+def rebuilt(network):
+    with torch.no_grad():
+        return network(torch.randn(N_ROWS, N_COLUMNS, generator=torch.Generator().manual_seed(1)))
+
+
+def n_called(network):
+    """Count the calls of linear layers."""
+    called = []
+    hooks = [
+        layer.register_forward_hook(lambda *args: called.append(1))
+        for layer in network.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    rebuilt(network)
+    for hook in hooks:
+        hook.remove()
+    return len(called)
+
+
+def test_the_rows_stay_and_all_layers_come_back():
+    network = make()
+    before, parts, n_before = rebuilt(network), list(network.modules()), n_called(network)
+    with without_idle_layers(network):
+        torch.testing.assert_close(rebuilt(network), before)
+        # Both of the encoder's, and the one that is the identity.
+        assert n_called(network) == n_before - 3
+    assert list(network.modules()) == parts
+    with pytest.raises(ZeroDivisionError), without_idle_layers(network):
+        raise ZeroDivisionError
+    assert list(network.modules()) == parts
+
+
+def test_a_gate_that_is_shut_gives_zeros():
+    network = make(Gate(nn.Linear(N_COLUMNS, N_CODES), N_CODES))
+    with without_idle_layers(network):
+        assert isinstance(network.encoder, nn.Linear)
+
+
+def fill_last(network):
+    nn.init.constant_(network.encoder.correction[-1].bias, 0.1)
+
+
+def open_gate(network):
+    network.encoder.correction = Gate(nn.Linear(N_COLUMNS, N_CODES), N_CODES)
+    nn.init.constant_(network.encoder.correction.gain, 0.1)
+
+
+def forbid_knowing(network):
+    network.encoder.correction.append(nn.Tanh())
+
+
+@pytest.mark.parametrize("change", [fill_last, open_gate, forbid_knowing])
+def test_an_encoder_that_gives_more_is_computed(change):
+    network = make()
+    change(network)
+    encoder = network.encoder
+    with without_idle_layers(network):
+        assert network.encoder is encoder
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_layer_that_does_more_than_pass_on_is_computed(name):
+    network = make()
+    with torch.no_grad():
+        getattr(network.decoder.correction[2], name).view(-1)[0] += 0.5
+    layers = list(network.decoder.correction)
+    with without_idle_layers(network):
+        assert list(network.decoder.correction) == layers
+
+
+def test_decoders_of_other_kinds_stay():
+    network = Autoencoder(nn.Linear(N_COLUMNS, N_CODES), nn.Linear(N_CODES, N_COLUMNS))
+    parts = list(network.modules())
+    with without_idle_layers(network):
+        assert list(network.modules()) == parts
