@@ -124,8 +124,11 @@ def test_spark_fit(frame):
     assert_codes_are(joblib.load("autoencoder.joblib"), frame)
 
 
-def test_all_programs_are_on_the_page_and_tested():
+def test_all_programs_are_on_a_page_and_tested():
     names = sorted(path.name for path in PROGRAMS.glob("*.py"))
-    page, tests = PAGE.read_text(encoding="utf-8"), Path(__file__).read_text(encoding="utf-8")
-    assert [name for name in names if f"engines/{name}" not in page] == []
-    assert [name for name in names if f'run("{name}")' not in tests] == []
+    pages, tests = (
+        "".join(path.read_text(encoding="utf-8") for path in folder.rglob(pattern))
+        for folder, pattern in ((PAGE.parent, "*.md"), (Path(__file__).parents[1], "test_*.py"))
+    )
+    assert [name for name in names if f"engines/{name}" not in pages] == []
+    assert [name for name in names if f'"{name}"' not in tests] == []
