@@ -7,7 +7,7 @@ PYTEST = OMP_NUM_THREADS=1 $(1) -m pytest -n auto --maxprocesses 8 --dist workst
 PIP_INSTALL = -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-oldest test-kernels test-processors mutation lint format docs clean
+.PHONY: help demo dev test test-oldest test-engines test-kernels test-processors mutation lint format docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: .venv/.installed  ## run the tests (PYTEST_ARGS="-k name" for some of them
 
 test-oldest: .venv-oldest/.installed  ## run the tests on the oldest supported versions
 	$(call PYTEST,.venv-oldest/bin/python) $(PYTEST_ARGS)
+
+test-engines: .venv-engines/.installed  ## run the fits and searches on Dask, Ray and Spark (Java 17)
+	OMP_NUM_THREADS=1 .venv-engines/bin/python -m pytest tests/engines sklearn_ae/dask.py $(PYTEST_ARGS)
 
 # Libraries choose their kernels by the processor, and round differently: numbers must hold on all.
 OLDEST_KERNELS = ATEN_CPU_CAPABILITY=default
@@ -57,7 +60,7 @@ docs: .venv-docs/.installed  ## build the documentation, docs/_build/html; a war
 	.venv-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 clean:  ## remove the environments, caches and build outputs
-	rm -rf .venv .venv-oldest .venv-docs .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-engines .venv-docs .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf build dist demo.png docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
 	find sklearn_ae tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -74,6 +77,11 @@ clean:  ## remove the environments, caches and build outputs
 .venv-oldest/.installed: pyproject.toml constraints-oldest.txt
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python $(PIP_INSTALL) -c constraints-oldest.txt -e ".[test]"
+	@touch $@
+
+.venv-engines/.installed: pyproject.toml constraints-engines.txt
+	test -x .venv-engines/bin/python || $(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python $(PIP_INSTALL) -c constraints-engines.txt -e ".[engines]"
 	@touch $@
 
 .venv-docs/.installed: pyproject.toml constraints.txt

@@ -20,7 +20,7 @@ MAX_LINES = 400
 # From the top down: a module imports its own layer or a lower one. An entry also covers what is in
 # the folder of that name. `leaves` also has the modules that only leaves import.
 LAYERS = {
-    "leaves": ["__main__", "comparison", "displays", "distributed", "onnx"],
+    "leaves": ["__main__", "comparison", "dask", "displays", "distributed", "onnx"],
     "public names": ["__init__"],
     "estimators": ["_autoencoder", "_denoising"],
     "estimators' base": ["_base"],
@@ -59,6 +59,8 @@ STAGES = [
 ]  # fmt: skip
 ORDER = list(LAYERS)
 OPTIONAL = [
+    "dask",
+    "distributed",
     "matplotlib",
     "onnx",
     "onnxscript",
