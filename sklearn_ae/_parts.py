@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import joblib
+import numpy as np
 from scipy import sparse
 
 from sklearn_ae._callbacks import is_checkpoint
@@ -62,13 +63,18 @@ def spread(
                 f"{name}={value!r} is for a fit in one process. Set {name}=None in many."
             )
     told = {name: (_hash(value), _shown(value)) for name, value in decided_by.items()}
+    # Each process has one of its own.
+    del told["device"]
     told["the number of columns"] = _simple(rows.shape[1])
     told["a FitCheckpoint among the callbacks"] = _simple(
         any(map(is_checkpoint, estimator.callbacks or []))
     )
+    told["n_components"] = _simple(estimator.n_components)
+    told["the last fit"] = "", "none to go on from"
     if previous is not None:
-        state = [tensor.cpu().numpy() for tensor in previous.nested.state_dict().values()]
-        told["the last fit"] = _hash(state), "of other weights"
+        weights = [tensor.cpu().numpy() for tensor in previous.nested.state_dict().values()]
+        last = (weights, vars(previous.scaling), previous.seed)
+        told["the last fit"] = _hash(last), "one of other weights or rows"
     # What no rows are like says nothing.
     like = None
     if rows.shape[0]:
@@ -81,7 +87,8 @@ def spread(
     _check_same(all_told)
     if like is None and any(likes):
         names, dtype, is_sparse = next(filter(None, likes))
-        rows = sparse.csr_matrix(rows.shape, dtype=dtype) if is_sparse else rows.astype(dtype)
+        shape = 0, rows.shape[1]
+        rows = sparse.csr_matrix(shape, dtype=dtype) if is_sparse else np.empty(shape, dtype)
         if names is not None:
             estimator.feature_names_in_ = names
     X = Spread(rows, processes)
@@ -91,7 +98,7 @@ def spread(
 
 
 def _check_same(all_told: Sequence[dict[str, tuple[str, str]]]) -> None:
-    """Check that what each process says is the same wherever it is said."""
+    """Check that what each process says is the same; a process without rows says less."""
     for name in {name: None for told in all_told for name in told}:
         found = [(rank, *told[name]) for rank, told in enumerate(all_told) if name in told]
         first, wanted, shown = found[0]

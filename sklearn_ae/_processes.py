@@ -9,16 +9,11 @@ import datetime
 import traceback
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import distributed
 
 GONE = "A process of the group is gone, or did not answer in time; the fit was given up."
-
-
-# Of groups that are not all processes: by the timeout, what their fits use.
-_own_groups: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
 
 
 class ProcessError(RuntimeError):
@@ -31,7 +26,7 @@ class Processes:
     Parameters
     ----------
     group : torch.distributed.ProcessGroup
-        Of the fit alone.
+        Whose collectives are called by nobody else meanwhile.
 
     Attributes
     ----------
@@ -59,7 +54,7 @@ class Processes:
 
     def total(self, value: float) -> float:
         """Return the sum of a number over all processes."""
-        tensor = torch.tensor(value, dtype=torch.float64, device=self._device)
+        tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
         self.add_up(tensor)
         return float(tensor)
 
@@ -93,7 +88,7 @@ class Processes:
                 tensor.copy_(part.view_as(tensor))
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
         """Where the group's tensors have to be."""
         if distributed.get_backend(self.group) == "nccl":
             return torch.device("cuda", torch.cuda.current_device())
@@ -105,7 +100,8 @@ def together(group: Any, timeout: datetime.timedelta | None) -> Iterator[Process
     """Let processes do something together that all of them end, or none.
 
     What fails in one ends the others: its connections to them are closed, and what it was is told
-    them by the group that was given.
+    them by a group that is made for that. Groups that are given are used as they are, where others
+    find out by waiting.
 
     Parameters
     ----------
@@ -117,15 +113,22 @@ def together(group: Any, timeout: datetime.timedelta | None) -> Iterator[Process
     Yields
     ------
     processes : Processes
-        In a group of their own.
+        They are to be used within.
 
     Raises
     ------
     ProcessError
         If another process failed.
     """
-    processes = Processes(_own_group(group, timeout))
-    failure: BaseException | None = None
+    if group is not None:
+        yield Processes(group)
+        return
+    try:
+        own, telling = (distributed.new_group(timeout=timeout) for _ in range(2))
+    except RuntimeError as error:
+        raise ProcessError(f"{GONE} ({error})") from error
+    processes, failure = Processes(own), None
+    del own
     try:
         yield processes
     except BaseException as error:
@@ -133,56 +136,27 @@ def together(group: Any, timeout: datetime.timedelta | None) -> Iterator[Process
         if not isinstance(failure, Exception):
             # An interrupt may have come where torch held the group.
             traceback.clear_frames(failure.__traceback__)
-        _close(group, processes)
+    # torch closes connections when nothing refers to their group any more.
+    distributed.destroy_process_group(processes.group)
+    processes.group = None
     # That a connection was closed is not why.
     cause = None if isinstance(failure, ProcessError) else failure
     mine = None if cause is None else f"{type(cause).__name__}: {cause}"
-    said: list = [None] * distributed.get_world_size(group)
+    said: list = [None] * distributed.get_world_size()
     try:
-        distributed.all_gather_object(said, mine, group=group)
+        distributed.all_gather_object(said, mine, group=telling)
     except RuntimeError as error:
-        failure = ProcessError(f"{GONE} ({error})")
-    failed = [(rank, text) for rank, text in enumerate(said) if text is not None]
-    if failed or failure is not None or group is None:
-        _close(group, processes)
+        failure = failure or ProcessError(f"{GONE} ({error})")
+    distributed.destroy_process_group(telling)
     if cause is not None:
         raise cause
-    for rank, text in failed:
-        raise ProcessError(
-            f"Process {rank} of {len(said)} failed, so the fit was given up in all: {text}"
-        )
+    for rank, text in enumerate(said):
+        if text is not None:
+            raise ProcessError(
+                f"Process {rank} of {len(said)} failed, so the fit was given up in all: {text}"
+            )
     if failure is not None:
         raise failure
-
-
-def _own_group(group: Any, timeout: datetime.timedelta | None) -> Any:
-    """Return a group of the same processes; one of some processes is kept for their next fit."""
-    if group is None:
-        return distributed.new_group(timeout=timeout)
-    # Other processes of the world know nothing of this fit. torch names such a group by its
-    # processes, and finds none again under a name that was used before.
-    kept = _own_groups.setdefault(group, {})
-    if timeout not in kept:
-        ranks = distributed.get_process_group_ranks(group)
-        try:
-            kept[timeout] = distributed.new_group(
-                ranks, timeout=timeout, use_local_synchronization=True
-            )
-        except RuntimeError as error:
-            raise ProcessError(
-                f"group={group!r} cannot be used: a fit in it failed before, or a process is gone. "
-                f"Make a new one with torch.distributed.new_group. ({error})"
-            ) from error
-    return kept[timeout]
-
-
-def _close(group: Any, processes: Processes) -> None:
-    """Close the connections of a group: torch does when nothing refers to it any more."""
-    if processes.group is not None:
-        if group is not None:
-            _own_groups.pop(group, None)
-        distributed.destroy_process_group(processes.group)
-        processes.group = None
 
 
 @contextlib.contextmanager

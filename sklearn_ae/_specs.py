@@ -87,6 +87,11 @@ class NoiseSpec:
     head_weight: float
     masks_tokens: bool
 
+    @property
+    def swaps(self) -> bool:
+        """Whether cells are replaced by those of other rows."""
+        return isinstance(self.corruption, str) and self.corruption == "swap"
+
 
 @dataclass(frozen=True)
 class TrainingSpec:

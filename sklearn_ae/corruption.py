@@ -135,14 +135,21 @@ class Swap:
     ----------
     level : Tensor of shape () or (n_columns,)
         Probability that a cell is replaced.
+    donors : Tensor of shape (n_donors, n_columns) or None, default=None
+        Other rows to take cells from, in place of those of the batch.
     """
 
-    def __init__(self, level: torch.Tensor):
+    def __init__(self, level: torch.Tensor, donors: torch.Tensor | None = None):
         self.level = level
+        self.donors = donors
 
     def __call__(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Corrupt the rows ``x``."""
         n_rows = x.shape[0]
+        if self.donors is not None:
+            n_donors = len(self.donors)
+            drawn = torch.randint(n_donors, x.shape, generator=generator, device=x.device)
+            return torch.where(_cells(x, self.level, generator), self.donors.gather(0, drawn), x)
         if n_rows < 2:
             return x
         step = torch.randint(1, n_rows, x.shape, generator=generator, device=x.device)

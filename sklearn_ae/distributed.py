@@ -36,10 +36,11 @@ def fit(
         The rows of this process, of whatever kind `fit` takes; there may be none. Numbers of rows
         may differ.
     group : torch.distributed.ProcessGroup or None, default=None
-        The processes; None for all that there are. One of some processes cannot be used again
-        once a fit in it has failed.
+        The processes; None for all that there are, which tell each other at once what fails. In a
+        group of some, others notice when the process ends, or by the group's own timeout.
     timeout : datetime.timedelta or None, default=None
-        How long one may wait for another; None is as long as torch does, half an hour.
+        How long one may wait for another; None is as long as torch does, half an hour. Only for
+        the group of all.
 
     Returns
     -------
@@ -56,10 +57,13 @@ def fit(
 
     Notes
     -----
-    A callback that ends the training may do so at the end of an epoch, in one process for all. Only
-    the first process prints, and writes the file of a
-    :class:`~sklearn_ae.callbacks.FitCheckpoint`. Each process draws the order of all rows, which
-    takes 8 bytes a row.
+    A callback that ends the training in one process ends it in all, if it does so at the end of an
+    epoch; elsewhere it ends the fit with an error. Callbacks of batches see the rows of a batch
+    that are here, which may be none. `verbose` is that of the first process, and so is the file of
+    a :class:`~sklearn_ae.callbacks.FitCheckpoint`; other callbacks that print or write do so in
+    each. What a module remembers of its batches, as normalization does, is averaged after each
+    epoch. PCA of more than 1,000 sparse columns is found by subspace iteration, and is less exact
+    than that of one process. Each process draws the order of all rows, which takes 8 bytes a row.
 
     Examples
     --------
@@ -75,26 +79,32 @@ def fit(
     2
     >>> torch.distributed.destroy_process_group()
     """
-    if not isinstance(estimator, BaseAutoencoder):
-        raise ValueError(
-            f"estimator={estimator!r} must be an AutoencoderTransformer or a "
-            "DenoisingAutoencoderTransformer. Other steps of a pipeline are fitted apart."
-        )
     if not (distributed.is_available() and distributed.is_initialized()):
         raise ValueError(
             "There is no process group. Call torch.distributed.init_process_group before, in each "
             "process."
         )
-    if timeout is not None and not isinstance(timeout, datetime.timedelta):
-        raise ValueError(f"timeout={timeout!r} must be a datetime.timedelta or None.")
     if group is distributed.group.WORLD:
         group = None
-    before = estimator.__dict__.copy()
+    if group is not None and not isinstance(group, distributed.ProcessGroup):
+        raise ValueError(f"group={group!r} must be a group that this process is in, or None.")
+    if timeout is not None and not (isinstance(timeout, datetime.timedelta) and group is None):
+        raise ValueError(
+            f"timeout={timeout!r} must be a datetime.timedelta, and is for group=None. Other "
+            "groups have the timeout that they were made with."
+        )
+    before = dict(vars(estimator))
     try:
         with together(group, timeout) as processes:
+            if not isinstance(estimator, BaseAutoencoder):
+                raise ValueError(
+                    f"estimator={estimator!r} must be an AutoencoderTransformer or a "
+                    "DenoisingAutoencoderTransformer. Other steps of a pipeline are fitted apart."
+                )
             estimator.fit(Part(X, processes))
             estimator._become_that_of_first(processes)
     except BaseException:
+        # Another process may have failed after this one had ended.
         estimator.__dict__ = before
         raise
     return estimator

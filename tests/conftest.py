@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 from checkpoints import kills
+from processes import Pool
 from sklearn import config_context
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
@@ -29,6 +30,14 @@ def device(request):
 def make_estimator(request):
     """Return each of the two estimator classes."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def two():
+    """Two processes in a group."""
+    pool = Pool(2)
+    yield pool
+    pool.close()
 
 
 @pytest.fixture

@@ -7,8 +7,13 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import joblib
+import numpy as np
 import torch
 from torch import distributed
+
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae import distributed as together
 
 MINUTE = datetime.timedelta(minutes=1)
 
@@ -75,3 +80,40 @@ def values(found):
         if isinstance(value, BaseException):
             raise value
     return found
+
+
+RNG = np.random.default_rng(0)
+X = np.tanh(RNG.normal(size=(400, 3)) @ RNG.normal(size=(3, 10)))
+X += 0.05 * RNG.normal(size=X.shape)
+PARAMS = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
+
+
+def make(kind=AutoencoderTransformer, **params):
+    return kind(3, **{**PARAMS, **params})
+
+
+def fit_part(rank, model, parts):
+    """Return the fitted model, and what tells it from others."""
+    together.fit(model, parts[rank], timeout=MINUTE)
+    return model, joblib.hash(model.__getstate__())
+
+
+def split(rows, n=170):
+    return rows[:n], rows[n:]
+
+
+def fit_in(pool, model, parts):
+    """Fit, check that both end with the same, and return it."""
+    (first, same), (_, as_well) = values(pool(fit_part, model, parts))
+    assert same == as_well
+    return first
+
+
+def fit_and_keep(rank, models, parts):
+    """Return what came of a fit, and what the model has after it."""
+    model = models[rank % len(models)]
+    try:
+        together.fit(model, parts[rank], timeout=MINUTE)
+    except (Exception, KeyboardInterrupt) as error:
+        return type(error).__name__, str(error), vars(model).keys() - model.get_params().keys()
+    return None

@@ -150,10 +150,10 @@ def _find_rows(spec, training, X, most, seed, device, previous):
     fraction, drawn = training.validation_fraction, previous.seed if previous else seed
     chosen = draw_rows(X.shape[0], fraction, drawn)
     rows = split_rows(X, sums, scaling, chosen, device, hold_out=fraction is not None)
-    pca = principal_components(rows.train, most, seed)
+    pca = rows.train.rows.agreed(principal_components(rows.train, most, seed))
     n = find_size(spec, rows, pca, previous)
     more = train_on_lone_rows(rows, pca.first(n), seed)
     if more is not rows:
-        rows, pca = more, principal_components(more.train, most, seed)
+        rows, pca = more, more.train.rows.agreed(principal_components(more.train, most, seed))
         n = find_size(spec, rows, pca, previous)
     return rows, pca, n

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_ae._rows import MergedPCA, Rows, Scaling, Sums, dense, scaled_rows
+from sklearn_ae._rows import MergedPCA, Rows, Scaling, Spread, Sums, dense, scaled_rows
 
 # Where no rows are held out, this share of the rows still chooses the closed form.
 CHOOSING_SHARE = 0.1
@@ -57,7 +57,12 @@ class SummedRows:
         return self.rows is not None and len(self.rows) == self.sums.count
 
     def centred(self) -> np.ndarray:
-        """Return all of them as one array in float64, about their mean, in the units of `rows`."""
+        """Return all of them as one array in float64, about their mean, in the units of `rows`.
+
+        Of rows that are spread over processes, others with the same products of columns.
+        """
+        if isinstance(self.X, Spread):
+            return self.X.centred(self.index, self.sums.mean) / self.scaling.scale
         return (dense(self.X[self.index]) - self.sums.mean) / self.scaling.scale
 
 

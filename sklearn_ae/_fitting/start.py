@@ -304,10 +304,10 @@ def train_on_lone_rows(rows: FitRows, pca: PrincipalComponents, seed: int) -> Fi
         return rows
     missed = _missed(pca, rows.held_out)
     far = missed > FAR * np.median(missed)
-    if not far.any():
+    if not rows.train.rows.agreed(far.any()):
         return rows
     known = _missed(principal_components(rows.all, len(pca.components), seed), rows.held_out)
-    lone = far & (known < missed / KNOWN)
+    lone = rows.train.rows.agreed(far & (known < missed / KNOWN))
     chosen = rows.all.index[len(rows.others) :]
     if not lone.any() or lone.all():
         return rows

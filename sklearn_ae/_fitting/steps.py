@@ -124,11 +124,15 @@ def make_net(task, nested):
     criterion = make_loss(training.loss, start.unit(spec.at_pca), rows.scaling).to(device)
     denoising = None
     if training.noise is not None:
-        # Of rows that are spread, each process corrupts its own.
-        processes = rows.train.rows.processes
-        rank = 0 if processes is None else processes.rank
+        processes, rank, donors = rows.train.rows.processes, 0, None
+        if processes is not None:
+            # Each process corrupts its own rows.
+            rank = processes.rank
+            if training.noise.swaps:
+                some = rows.train.rows.sample(MANY_ROWS)
+                donors = some.slice(0, len(some))
         noise = torch.Generator(device).manual_seed(task.seed + rank)
-        denoising = make_denoising(training.noise, rows.scaling, spec.image_shape, noise)
+        denoising = make_denoising(training.noise, rows.scaling, spec.image_shape, noise, donors)
     prefixes = trained = None
     if task.is_ordered:
         some = some_rows(rows.train.rows)
@@ -301,6 +305,7 @@ def end(fit: Fit, task: Task) -> PrincipalComponents | None:
     """Keep PCA and whiten; return PCA of all rows, where codes of some size are."""
     nested: Any = fit.nested
     n, spec = len(nested.ratios), task.spec
+    fit.sizes = task.rows.train.rows.agreed(fit.sizes)
     of_all = keep_pca(fit, task)
     if spec.whiten:
         fit.whitening = whitening_of_sizes(fit, task.rows, spec.n_steps, of_all)

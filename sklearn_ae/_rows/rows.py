@@ -86,6 +86,10 @@ class Rows(Dataset):
         order = torch.randperm(len(self), generator=generator, device=generator.device)
         return order.to(self.index_device)
 
+    def agreed(self, value: Any) -> Any:
+        """Return what the first process has found: others may have rounded to another side."""
+        return value
+
     def take_batches(self, order: torch.Tensor, sizes: list[int]) -> tuple[torch.Tensor, list[int]]:
         """Return the rows of some batches that are here, and how many of each these are.
 

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from scipy import sparse
 
 from sklearn_ae._processes import Processes
+from sklearn_ae._rows.blocks import dense
 from sklearn_ae._rows.rows import Rows, StreamedRows
 from sklearn_ae._rows.sources import fingerprint
 
@@ -16,8 +18,8 @@ from sklearn_ae._rows.sources import fingerprint
 class Spread:
     """A matrix whose rows are spread over processes; it is indexed by numbers of all rows.
 
-    All processes ask for the same rows at the same time, and all get them: only for as many as
-    one process holds with ease.
+    All processes ask for the same rows at the same time, and all get them: so they ask for no more
+    than one holds with ease.
 
     Parameters
     ----------
@@ -38,13 +40,28 @@ class Spread:
     def __getitem__(self, index: np.ndarray) -> Any:
         """Return the rows of these numbers, sparse where the parts are."""
         here = self.is_here(index)
-        found = self.processes.gathered(self.part[index[here] - self.start])
-        owner = np.searchsorted(np.cumsum(self.counts), index, "right")
-        # From the order of the processes to that of the index.
-        back = np.argsort(np.argsort(owner, kind="stable"), kind="stable")
+        own = self.part[index[here] - self.start]
         if sparse.issparse(self.part):
-            return sparse.csr_matrix(sparse.vstack(found))[back]
-        return np.concatenate(found)[back]
+            found = sparse.csr_matrix(sparse.vstack(self.processes.gathered(own)))
+            owner = np.searchsorted(np.cumsum(self.counts), index, "right")
+            # From the order of the processes to that of the index.
+            return found[np.argsort(np.argsort(owner, kind="stable"), kind="stable")]
+        rows = np.zeros((len(index), self.shape[1]), self.dtype)
+        rows[here] = own
+        # Each row is zero in all processes but one: the sum is exact, and takes no other memory.
+        tensor = torch.from_numpy(rows).to(self.processes.device)
+        self.processes.add_up(tensor)
+        return tensor.cpu().numpy()
+
+    def centred(self, index: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return rows with the products of the columns that these have about a mean, few of them.
+
+        Of many rows, each process gives the triangle of their QR decomposition.
+        """
+        own = dense(self.part[index[self.is_here(index)] - self.start]) - mean
+        if len(own) > self.shape[1]:
+            own = np.linalg.qr(own, mode="r")
+        return np.concatenate(self.processes.gathered(own))
 
     def is_here(self, index: np.ndarray) -> np.ndarray:
         """Tell which of these rows are in this process."""
@@ -52,7 +69,7 @@ class Spread:
 
     def fingerprint(self) -> list:
         """Return what other rows would not give."""
-        return self.processes.gathered(fingerprint(self.part))
+        return self.processes.gathered(joblib.hash(fingerprint(self.part)))
 
 
 class SpreadRows(Rows):
@@ -101,6 +118,10 @@ class SpreadRows(Rows):
             return self.processes.total(value)
         self.processes.add_up(value)
         return value
+
+    def agreed(self, value: Any) -> Any:
+        """Return what the first process has found: others may have rounded to another side."""
+        return self.processes.of_first(value)
 
     def _chosen(self, index: torch.Tensor) -> Rows:
         """Return the rows of `index` as rows that each process has."""

@@ -222,7 +222,8 @@ def train_net(
             # skorch knows no other way to ask for the end.
             interrupted = heard.interrupt or not of_a_callback(error)
             if processes is not None:
-                if interrupted:
+                # The others can be told between two epochs only.
+                if interrupted or not _is_complete(net):
                     raise
                 processes.any(True)
         finally:
@@ -249,9 +250,14 @@ def train_net(
 
 def drop_unfinished(net: ReconstructionNet) -> None:
     """Drop the epoch that is under way from the history: it has not all of its losses."""
-    keys = {"train_loss"} | ({"valid_loss"} if net.train_split is not None else set())
-    while len(net.history) and not keys <= net.history[-1].keys():
+    while len(net.history) and not _is_complete(net):
         net.history.pop()
+
+
+def _is_complete(net: ReconstructionNet) -> bool:
+    """Tell whether the last epoch has all of its losses."""
+    keys = {"train_loss"} | ({"valid_loss"} if net.train_split is not None else set())
+    return bool(net.history) and keys <= net.history[-1].keys()
 
 
 def of_a_callback(error: KeyboardInterrupt) -> bool:

@@ -74,9 +74,13 @@ def make_denoising(
     scaling: Scaling,
     image_shape: tuple[int, int, int] | None,
     generator: torch.Generator,
+    donors: torch.Tensor | None = None,
 ) -> Denoising:
-    """Make what corrupts batches, on the device of the generator."""
-    corrupt = make_corruption(noise, scaling, image_shape, generator.device)
+    """Make what corrupts batches, on the device of the generator.
+
+    Cells are swapped for those of `donors` where the rows of a batch are spread over processes.
+    """
+    corrupt = make_corruption(noise, scaling, image_shape, generator.device, donors)
     if noise.emphasis == 0.5:
         corrupt = functools.partial(kinds.corrupt_some_rows, corrupt=corrupt)
     return Denoising(
@@ -93,6 +97,7 @@ def make_corruption(
     scaling: Scaling,
     image_shape: tuple[int, int, int] | None,
     device: torch.device,
+    donors: torch.Tensor | None = None,
 ) -> Callable:
     """Make ``(tensor, generator) -> tensor``, for scaled rows on the device."""
     if not isinstance(noise.corruption, str):
@@ -111,7 +116,7 @@ def make_corruption(
         return kinds.Masking(level, tensor(np.zeros(len(scaling.shift))), patches)
     if noise.corruption == "salt_and_pepper":
         return kinds.SaltAndPepper(level, tensor(scaling.low), tensor(scaling.high))
-    return kinds.Swap(level)
+    return kinds.Swap(level, donors)
 
 
 def check_corruption(noise: NoiseSpec, n_columns: int) -> None:

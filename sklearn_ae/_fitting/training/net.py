@@ -10,6 +10,12 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
+from sklearn_ae._fitting.training.averaging import (
+    align,
+    average_gradients,
+    put_back,
+    remembered,
+)
 from sklearn_ae._fitting.training.denoising import Denoising
 from sklearn_ae._fitting.training.prefixes import Prefixes, whole_loss
 from sklearn_ae._optimizers import SGD
@@ -59,10 +65,14 @@ class ReconstructionNet(NeuralNet):
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
         _, rows = batch
-        n_rows = len(rows)
-        if self.processes is not None and n_rows < 2:
-            # Some modules need two. Where only other processes have any, these count nothing.
-            rows = rows.tile(2, 1) if n_rows else rows.new_zeros(2, rows.shape[1])
+        if self.processes is None:
+            loss, y_pred = self._backwards(rows)
+        else:
+            loss, y_pred = self._backwards_together(self.processes, rows)
+        return {"loss": loss, "y_pred": y_pred}
+
+    def _backwards(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the gradient of the loss of rows; return the loss, and the rows rebuilt."""
         network, criterion = self.module_, self.criterion_
         decoded = whole_loss if self.prefixes is None else self.prefixes.loss
         if self.denoising is None:
@@ -71,9 +81,26 @@ class ReconstructionNet(NeuralNet):
         else:
             loss, y_pred = self.denoising.loss(network, criterion, rows, decoded)
         loss.backward()
-        if self.processes is not None:
-            loss = mean_over_processes(self.processes, network, loss, n_rows)
-        return {"loss": loss, "y_pred": y_pred}
+        return loss, y_pred
+
+    def _backwards_together(
+        self, processes: Processes, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the gradient of the loss of a batch, of which these rows are here."""
+        n_rows = len(rows)
+        if n_rows > 1:
+            loss, y_pred = self._backwards(rows)
+        elif n_rows == 1:
+            # Some modules need two rows; what they remember would not be of two.
+            before = remembered(self.module_)
+            loss, y_pred = self._backwards(rows.tile(2, 1))
+            put_back(self.module_, before)
+        else:
+            loss, y_pred = rows.new_zeros(()), rows
+            if self.prefixes is not None:
+                # As the others do.
+                self.prefixes.draw()
+        return average_gradients(processes, self.module_, loss, n_rows), y_pred[:n_rows]
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch that is held out."""
@@ -117,6 +144,7 @@ class ReconstructionNet(NeuralNet):
             return
         listened = listens_to_batches(self)
         self._set_training(training)
+        before = {} if self.processes is None else remembered(self.module_)
         # In one piece: small tensors that stay, one a step, would break up the heap.
         losses = torch.empty(len(iterator), dtype=torch.float64, device=self.device)
         sizes = iterator.sizes
@@ -136,7 +164,7 @@ class ReconstructionNet(NeuralNet):
         total, n_rows = float(losses.cpu() @ weights), float(sum(sizes))
         if self.processes is not None:
             if training:
-                self.processes.align(list(self.module_.state_dict().values()))
+                align(self.processes, self.module_, before, len(iterator.rows.here))
             else:
                 total, n_rows = self.processes.total(total), self.processes.total(n_rows)
         loss = total / n_rows
@@ -155,24 +183,6 @@ class ReconstructionNet(NeuralNet):
                 inputs = self.denoising.corrupt(block) if corrupted and self.denoising else block
                 total += float(self.criterion_(module(inputs), block)) * len(block)
         return rows.summed(total) / len(rows)
-
-
-def mean_over_processes(
-    processes: Processes, network: nn.Module, loss: torch.Tensor, n_rows: int
-) -> torch.Tensor:
-    """Average the gradients of all processes by their rows, in place, and return the mean loss."""
-    found = [weight.grad for weight in network.parameters() if weight.grad is not None]
-    parts = [loss.detach().view(1).to(found[0]), *(gradient.flatten() for gradient in found)]
-    flat = torch.cat([*parts, loss.new_zeros(1)])
-    # Not 0 times what may not be finite.
-    flat = flat * n_rows if n_rows else torch.zeros_like(flat)
-    flat[-1] = n_rows
-    # A network is small: one reduction of all costs less than many that overlap.
-    processes.add_up(flat)
-    mean, *gradients = (flat[:-1] / flat[-1]).split([part.numel() for part in parts])
-    for gradient, part in zip(found, gradients, strict=True):
-        gradient.copy_(part.view_as(gradient))
-    return mean[0]
 
 
 def listens_to_batches(net: NeuralNet) -> bool:

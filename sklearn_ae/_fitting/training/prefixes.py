@@ -50,6 +50,10 @@ class Prefixes:
     sizes: Sequence[int]
     generator: np.random.Generator
 
+    def draw(self) -> int:
+        """Draw the size of a step."""
+        return int(self.generator.integers(1, len(self.ratios)))
+
     def loss(
         self,
         decoder: Any,
@@ -59,7 +63,7 @@ class Prefixes:
         *weight: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the weighed loss of whole codes and prefixes, and what the whole becomes."""
-        n_rows, size = len(codes), int(self.generator.integers(1, len(self.ratios)))
+        n_rows, size = len(codes), self.draw()
         # Decoded together: small networks wait for little else than the number of operations.
         both = torch.cat([codes, _prefixes(codes, size)])
         whole, prefix = self._decode(decoder, both, size, n_rows).split(n_rows)
