@@ -32,7 +32,7 @@ KINDS = {
     "RBMs": "fit(A(8, pretraining='rbm', init='random', activation='logistic'))",
     "masking": "fit(D(8, corruption='masking', emphasis=0.8))",
     "rows in a file": "fit(A(8), stored=True)",
-    "partial_fit": "fit_pieces(D)",
+    "partial_fit": "fit_pieces(DenoisingAutoencoderTransformer)",
     "two processes": "fit_together(D(8))",
 }
 SCRIPT = """

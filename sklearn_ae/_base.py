@@ -216,7 +216,7 @@ class BaseAutoencoder(CallbackSupportMixin, PartialFitMixin, BaseEstimator):
         """Return the fit to go on from, None to start anew."""
         if not (self.warm_start and hasattr(self, "net_")) or self._nested is None:
             return None
-        if self._sizes["is_pca"][len(self._nested.ratios) - 1]:
+        if self._sizes["is_pca"][len(self._nested.ratios) - 1] or self._came_in_pieces():
             return None
         found = changes(self._structure, structure)
         if found:

@@ -21,6 +21,7 @@ from sklearn_ae._fitting import (
     unpacked,
 )
 from sklearn_ae._parameters import describe_network, for_columns, read_parameters
+from sklearn_ae._persistence import from_text
 from sklearn_ae._rows import Seen
 
 
@@ -48,9 +49,9 @@ class PartialFitMixin(FittedMixin):
         Each call adds the rows to what PCA of all rows so far is computed from (exactly, up to
         1,000 columns; of more as `IncrementalPCA` does), and trains the network on them: in one
         pass, whatever `max_iter` is, with as many rows drawn from those of before. The model is
-        then held against PCA of all rows so far, by rows that are held out over all calls. That is
-        done whenever a twelfth as many rows have come as there are different ones; PCA itself is of
-        all rows after each call.
+        held against PCA of all rows so far, by rows that are held out over all calls: whenever a
+        twelfth as many rows have come as there are different ones, and whenever PCA rebuilds some
+        of the held-out rows better than the model. PCA itself is of all rows after each call.
 
         Parameters
         ----------
@@ -73,20 +74,22 @@ class PartialFitMixin(FittedMixin):
 
         Notes
         -----
-        What is kept from call to call, in files too: sums; at most 20,000 rows that are held out
-        and 50,000 that train (of wide rows fewer); the network and its optimizer. After `fit` it
-        goes on from the network and the sums, and what `fit` found stands until 32 new rows are
-        held out.
+        What is kept from call to call, in files too: sums; the network and its optimizer; and rows,
+        as they were given, at most 20,000 that are held out and 50,000 that train (of wide rows
+        fewer). After `fit` it goes on from the network and the sums, and what `fit` found stands
+        until 32 new rows are held out, or PCA is better on ten. Rows that `fit` was given should
+        not come again: some that it trained on would be held out.
 
-        Which rows are held out, and which are kept, their content and the first call's seed say.
-        Where there are a tenth more different rows, another network is started at PCA of all of
-        them, and is taken unless the one of before is surely better. Before ten rows are held out
-        the model is PCA.
+        Which rows are held out, and which are kept, their content and the first call's seed say. A
+        row that comes several times in one call is treated as several: some train, some are held
+        out. Where there are a tenth more different rows, another network is started at PCA of all
+        of them, and is taken unless the one of before is surely better. Before ten rows are held
+        out the model is PCA. `fit` with ``warm_start=True`` starts anew after it.
 
         With ``n_components=None`` the code grows with the rows until it has as many numbers as
-        there are columns; of more than 1,000 columns the first call decides, as in
-        `IncrementalPCA`. ``max_iter=0`` solves the closed form anew each time. `callbacks` are
-        called as in a training of one epoch each time, and schedulers begin anew; those of
+        there are columns; of more than 1,000 columns it has as many as the first call has rows, but
+        128 at least. ``max_iter=0`` solves the closed form anew each time. `callbacks` are
+        called as in a training of an epoch or two each time, and schedulers begin anew; those of
         `set_callbacks`, `memory`, `warm_start`, `n_iter_no_change` and `tol` have no part in it.
 
         Examples
@@ -153,6 +156,10 @@ class PartialFitMixin(FittedMixin):
             self._refresh(found)
         self._follow(X)
         self._use_wanted((self.n_samples_, X.shape[1]))
+
+    def _came_in_pieces(self) -> bool:
+        """Tell whether `partial_fit` said by their content which rows are not trained on."""
+        return self._going is not None and from_text(self._going["text"])["n_calls"] > 0
 
     def _check_same(self, structure: dict, seen: Seen, fraction: float | None) -> None:
         """Check that the parameters describe the network of the calls before, and its rows."""

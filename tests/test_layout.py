@@ -55,7 +55,7 @@ LAYERS = {
 # The stages of a fit, in order: each knows nothing of those after it.
 STAGES = [
     "parts", "rows", "start", "errors", "sizes", "network", "training", "closed_form", "choice",
-    "ordered", "fit", "whitening", "saving", "steps", "lessons", "partial", "__init__",
+    "ordered", "fit", "whitening", "saving", "steps", "lessons", "pieces", "partial", "__init__",
 ]  # fmt: skip
 ORDER = list(LAYERS)
 OPTIONAL = [

@@ -17,8 +17,9 @@ from skorch.callbacks import Callback
 from sklearn_ae._device import own_settings, resolve_device, seeded_globals, threads_for
 from sklearn_ae._fitting.fit import Fit, Going, Learner, Previous
 from sklearn_ae._fitting.network import build_pca, check_code_layer, count_operations
-from sklearn_ae._fitting.partial import Published, Refreshed, fit_piece
+from sklearn_ae._fitting.partial import Refreshed, fit_piece
 from sklearn_ae._fitting.parts import make_parts
+from sklearn_ae._fitting.pieces import Published
 from sklearn_ae._fitting.rows import draw_rows, split_rows
 from sklearn_ae._fitting.saving import packed, unpacked
 from sklearn_ae._fitting.sizes import most_components, used_size

@@ -82,7 +82,7 @@ def learn(
     """
     size = training.batch_size or batch_rows(int(seen.n_different))
     half = max(size // 2, 1)
-    waiting, kept = learner.waiting, cast("Sample", seen.kept)
+    waiting, kept, held = learner.waiting, cast("Sample", seen.kept), cast("Sample", seen.held)
     n_waiting = 0 if waiting is None else waiting.shape[0]
     n_rows = n_waiting + len(index)
     if n_rows < half:
@@ -92,11 +92,16 @@ def learn(
     parts = [scaled_rows(X, index, learner.scaling, device)]
     if n_waiting:
         parts.append(scaled_rows(waiting, np.arange(n_waiting), learner.scaling, device))
-    drawn = np.random.default_rng(draw).integers(len(kept), size=len(index) + n_waiting)
-    rows = Replay([part for part in parts if len(part)], _in_place(kept, drawn, learner, device))
+    others, _ = seen.copies()
+    # Those that are held out train where they came more often than most.
+    n_others = len(kept) if not others[len(kept) :].any() else len(others)
+    before = kept.rows if n_others == len(kept) else stacked(kept.rows, held.rows)
+    share = others[:n_others] / others[:n_others].sum()
+    drawn = np.random.default_rng(draw).choice(n_others, len(index) + n_waiting, p=share)
+    rows = Replay([part for part in parts if len(part)], _in_place(before, drawn, learner, device))
     nested = copy.deepcopy(learner.nested).to(device)
     net = _make_net(learner, spec, replace(training, batch_size=size), nested, rows, draw)
-    net.history.extend(copy.deepcopy(history))
+    net.history.extend(map(dict, history))
     n_operations = 3 * count_operations(net.module_, X.shape[1], device)
     with threads_for(n_operations * size, device):
         _pass(net, rows)
@@ -128,10 +133,10 @@ def _pass(net: Any, rows: Rows) -> None:
         net.notify("on_train_end", X=rows, y=None)
 
 
-def _in_place(kept: Sample, drawn: np.ndarray, learner: Learner, device: torch.device) -> Rows:
-    """Return rows that are kept, which are scaled as they are read: there are many others."""
-    kind = ScaledRows if isinstance(kept.rows, np.ndarray) else SparseRows
-    return kind(kept.rows, drawn, learner.scaling.shift, learner.scaling.scale, device)
+def _in_place(X: Any, drawn: np.ndarray, learner: Learner, device: torch.device) -> Rows:
+    """Return rows that are scaled as they are read: there are many others."""
+    kind = ScaledRows if isinstance(X, np.ndarray) else SparseRows
+    return kind(X, drawn, learner.scaling.shift, learner.scaling.scale, device)
 
 
 def _make_net(

@@ -3,23 +3,23 @@
 import contextlib
 import copy
 import functools
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from sklearn_ae._device import own_settings, resolve_device, seeded_globals, threads_for
-from sklearn_ae._fitting.choice import FEW, is_surely_lower
+from sklearn_ae._fitting.choice import is_surely_lower
 from sklearn_ae._fitting.closed_form import solve
-from sklearn_ae._fitting.errors import N_GROUPS, Errors, measure_errors
+from sklearn_ae._fitting.errors import Errors, measure_errors
 from sklearn_ae._fitting.fit import Fit, Going, Learner
 from sklearn_ae._fitting.lessons import learn
 from sklearn_ae._fitting.network import build_pca, check_code_layer, count_operations
 from sklearn_ae._fitting.ordered import solve_prefixes
 from sklearn_ae._fitting.parts import make_parts
-from sklearn_ae._fitting.rows import CHOOSING_SHARE, FitRows, SummedRows
+from sklearn_ae._fitting.pieces import Piece, Published, is_due, rows_of, slots
+from sklearn_ae._fitting.rows import SummedRows
 from sklearn_ae._fitting.sizes import most_components
 from sklearn_ae._fitting.start import MANY_ROWS, Start, find_start, principal_components
 from sklearn_ae._fitting.steps import (
@@ -29,7 +29,6 @@ from sklearn_ae._fitting.steps import (
     end,
     find_size,
     finish,
-    is_ordered,
     make_nested,
     make_net,
     pca_of_all,
@@ -41,42 +40,16 @@ from sklearn_ae._fitting.training import check_training
 from sklearn_ae._fitting.training.loss import check_range, make_loss
 from sklearn_ae._fitting.training.net import net_of
 from sklearn_ae._fitting.whitening import whitening_of_pca
-from sklearn_ae._rows import Scaling, Seen, scaled_rows, stacked
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
 from sklearn_ae.modules import Autoencoder, Nested
 from sklearn_ae.modules.refined import refined
 
-# The network is judged again when so many rows have come, as a share of the different ones: each of
-# ten pieces, in each pass.
-JUDGED_SHARE = 1 / 12
 # A network is started anew when there are so many times as many different rows: what it does far
 # out, and its linear path, are those of the rows that it was started at.
 GROWTH = 1.1
-
-
-@dataclass
-class Published:
-    """What the estimator is now.
-
-    Attributes
-    ----------
-    nested : Nested or None
-        Its network.
-    best_iter : int
-        The epoch of the weights.
-    history : list of dict
-        What is recorded of each pass.
-    scaling : Scaling or None
-        Its units; None before the first piece.
-    is_pca : list of bool
-        Which sizes of the code are PCA.
-    """
-
-    nested: Nested | None = None
-    best_iter: int = 0
-    history: list = field(default_factory=list)
-    scaling: Scaling | None = None
-    is_pca: list = field(default_factory=list)
+# Passes that it is then given over the rows that are kept: pieces that are sorted leave others none
+# of their own.
+START_PASSES = 2
 
 
 @dataclass
@@ -101,21 +74,6 @@ class Refreshed:
     whitening: tuple[np.ndarray, np.ndarray] | None
     history: list
     going: Going | None = None
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """What all steps know."""
-
-    spec: NetworkSpec
-    training: TrainingSpec
-    seed: int
-    draw: int
-    seen: Seen
-    most: int
-    device: torch.device
-    history: list
-    dtype: Any
 
 
 def fit_piece(
@@ -158,7 +116,8 @@ def _fit_piece(spec, training, X, going, published, device, draw):
         _make_parts(spec, n_columns, most_components(spec, *X.shape), going.seen.seed)
     with threads_for(X.shape[0] * n_columns * min(X.shape), device):
         count = functools.partial(most_components, spec, n_columns=n_columns)
-        seen, index = going.seen.with_rows(X, count, device)
+        n_slots = functools.partial(slots, spec, n_columns=n_columns)
+        seen, index = going.seen.with_rows(X, n_slots, device)
     check_range(training.loss, seen.sums)
     most = count(seen.sums.count) if seen.merged is None else len(seen.merged.components)
     if going.learner is not None:
@@ -166,9 +125,9 @@ def _fit_piece(spec, training, X, going, published, device, draw):
     learner, history = going.learner, list(published.history)
     if learner is not None and training.max_iter > 0:
         learner, history = learn(learner, spec, training, X, index, seen, history, draw, device)
-    piece = _Piece(spec, training, going.seen.seed, draw, seen, most, device, history, X.dtype)
+    piece = Piece(spec, training, going.seen.seed, draw, seen, most, device, history, X.dtype)
     n_judged = going.n_judged
-    if _is_due(piece, n_judged, published):
+    if is_due(piece, n_judged, published):
         found, learner = _judged(piece, learner, published)
         n_judged = seen.sums.count
     else:
@@ -182,45 +141,6 @@ def _make_parts(spec, n_columns, n, seed):
     parts = make_parts(spec, n_columns, n, torch.Generator("cpu").manual_seed(seed))
     check_code_layer(Autoencoder(parts.encoder, parts.decoder), spec.code_layer)
     return parts
-
-
-def _is_due(piece, n_judged, published):
-    """Tell whether enough rows have come to judge the network."""
-    seen = piece.seen
-    if seen.n_before:
-        # Of many rows there are sums alone: few new ones say less than was known.
-        rows = seen.held if seen.bound else seen.kept
-        if len(rows) < N_GROUPS:
-            return False
-    grown = len(published.is_pca) != piece.most
-    return grown or seen.sums.count - n_judged >= JUDGED_SHARE * seen.n_different
-
-
-def _rows_of(piece, scaling):
-    """Return what is known of the rows, and whether a network can learn from it."""
-    seen, spec = piece.seen, piece.spec
-    held, kept = seen.held, seen.kept
-    n_kept, n = len(kept), len(kept) + len(held)
-    X = stacked(kept.rows, held.rows)
-    rows = scaled_rows(X, np.arange(n), scaling, piece.device)
-    n_different = seen.n_different
-    everything = SummedRows(X, np.arange(n), seen.sums, scaling, rows, seen.merged, n_different)
-    if not n_kept:
-        # The only row is held out.
-        return FitRows(scaling, everything, everything, rows, rows, None), False
-    first = rows.part(0, n_kept)
-    training_rows = SummedRows(
-        X, np.arange(n_kept), seen.train_sums(), scaling, first, seen.train_merged,
-        n_different - len(held),
-    )  # fmt: skip
-    if len(held) >= FEW:
-        valid = rows.part(n_kept, n).at_hand()
-        return FitRows(scaling, everything, training_rows, valid, first, valid), True
-    n_choosing = min(max(math.ceil(CHOOSING_SHARE * n_kept), 1), max(n_kept - 1, 1))
-    chosen = rows.part(n_kept - n_choosing, n_kept)
-    others = rows.part(0, max(n_kept - n_choosing, 1))
-    may_learn = n_kept > 1 if not is_ordered(spec) else seen.bound == 0 and n_kept >= FEW
-    return FitRows(scaling, everything, training_rows, chosen, others, None), may_learn
 
 
 @dataclass(frozen=True)
@@ -254,15 +174,15 @@ def _task(piece, rows, start, pca):
     linear = functools.cache(
         lambda n: build_pca(piece.spec, pca.first(n), rows.scaling).to(piece.device)
     )
-    training = replace(piece.training, max_iter=min(piece.training.max_iter, 1))
+    training = replace(piece.training, max_iter=min(piece.training.max_iter, START_PASSES))
     generator = torch.Generator("cpu").manual_seed(piece.draw)
     return Task(piece.spec, training, piece.seed, generator, rows, start, None, linear)
 
 
 def _started(piece):
-    """Fit a network anew, in one pass over the rows that are kept; PCA alone of too few."""
+    """Fit a network anew, in a few passes over the rows that are kept; PCA alone of too few."""
     spec, seen = piece.spec, piece.seen
-    rows, may_learn = _rows_of(piece, seen.sums.scaling())
+    rows, may_learn = rows_of(piece, seen.sums.scaling())
     n_columns = len(seen.sums.centre)
     pca = principal_components(rows.train, piece.most, piece.seed)
     n = find_size(spec, rows, pca, None)
@@ -311,7 +231,7 @@ def _gone_on(piece, learner, published, new):
     lie elsewhere than those that the network was started at, and held-out ones may be few.
     """
     n_steps = piece.spec.n_steps
-    rows, _ = _rows_of(piece, learner.scaling)
+    rows, _ = rows_of(piece, learner.scaling)
     pca = principal_components(rows.train, piece.most, piece.seed)
     nested = copy.deepcopy(learner.nested).to(piece.device)
     start = Start.unbounded(pca.first(len(nested.ratios)), learner.unit)

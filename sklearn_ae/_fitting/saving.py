@@ -11,6 +11,8 @@ from sklearn_ae._persistence import from_text, to_text
 from sklearn_ae._rows import MergedPCA, Sample, Scaling, Seen, Sums
 from sklearn_ae.modules import Nested
 
+OF_SAMPLE = "hashes", "counts", "at_once"
+
 
 def packed(going: Going) -> dict[str, Any]:
     """Return all but the network under training and its units, as a text and arrays.
@@ -30,7 +32,7 @@ def packed(going: Going) -> dict[str, Any]:
     for name in ("held", "kept"):
         sample = getattr(seen, name)
         if sample is not None:
-            arrays |= {f"{name}.hashes": sample.hashes, f"{name}.counts": sample.counts}
+            arrays |= {f"{name}.{part}": getattr(sample, part) for part in OF_SAMPLE}
             arrays |= _of_rows(name, sample.rows)
     one_pca = seen.merged is seen.train_merged
     for name in ["merged"] if one_pca else ["merged", "train_merged"]:
@@ -87,7 +89,8 @@ def _sample(name: str, arrays: dict[str, np.ndarray]) -> Sample | None:
     """Return the sample of this name; None where there is none."""
     if f"{name}.hashes" not in arrays:
         return None
-    return Sample(arrays[f"{name}.hashes"], arrays[f"{name}.counts"], _rows(name, arrays))
+    hashes, counts, at_once = (arrays[f"{name}.{part}"] for part in OF_SAMPLE)
+    return Sample(hashes, counts, at_once, _rows(name, arrays))
 
 
 def _merged(name: str, arrays: dict[str, np.ndarray]) -> MergedPCA | None:

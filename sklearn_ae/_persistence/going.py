@@ -18,7 +18,7 @@ ARRAYS = {
     r"sums\.(count|unit)": ("fi", ""),
     r"sums\.products": ("f", "p"),
     r"(held|kept)\.hashes": ("u", "n"),
-    r"(held|kept)\.counts": ("i", "n"),
+    r"(held|kept)\.(counts|at_once)": ("i", "n"),
     r"(held|kept|waiting)\.rows": ("f", "nd"),
     r"(held|kept|waiting)\.data": ("f", "c"),
     r"(held|kept|waiting)\.indices": ("i", "c"),

@@ -47,7 +47,7 @@ def row_hashes(X: Any, seed: int) -> np.ndarray:
     Parameters
     ----------
     X : ndarray, CSR matrix or Source of shape (n_rows, n_columns)
-        float32 or float64; the same numbers have the same hash in both.
+        float32 or float64: what is the same in float32 has the same hash.
     seed : int
         Another one gives other hashes.
 
@@ -61,8 +61,10 @@ def row_hashes(X: Any, seed: int) -> np.ndarray:
     for start, stop in row_blocks(*X.shape):
         block = X[start:stop]
         cells = block.data if sparse.issparse(block) else dense(block)
+        with np.errstate(over="ignore"):
+            cells = cells.astype(np.float32).astype(np.float64)
         # One zero of the two; a cell of zero adds nothing, so that it need not be stored.
-        bits = _mixed((cells.astype(np.float64) + 0.0).view(np.uint64))
+        bits = _mixed((cells + 0.0).view(np.uint64))
         if sparse.issparse(block):
             sums = np.zeros(stop - start, np.uint64)
             lines = np.repeat(np.arange(stop - start), np.diff(block.indptr))
@@ -83,12 +85,15 @@ class Sample:
         Ascending.
     counts : ndarray of int64 of shape (n_rows,)
         How often each row came since it is here.
+    at_once : ndarray of int64 of shape (n_rows,)
+        And how often in one piece: more than once, and it is no row of another pass.
     rows : ndarray or CSR matrix of shape (n_rows, n_columns)
         In the units of the user.
     """
 
     hashes: np.ndarray
     counts: np.ndarray
+    at_once: np.ndarray
     rows: Any
 
     def __len__(self) -> int:
@@ -97,8 +102,8 @@ class Sample:
 
     def part(self, start: int, stop: int) -> "Sample":
         """Return the rows from `start` to `stop`."""
-        parts = self.hashes[start:stop], self.counts[start:stop], self.rows[start:stop]
-        return Sample(*parts)
+        parts = self.hashes, self.counts, self.at_once, self.rows
+        return Sample(*(part[start:stop] for part in parts))
 
     def joined(self, other: "Sample") -> "Sample":
         """Return the rows of both, those that are in both once."""
@@ -108,9 +113,11 @@ class Sample:
         hashes, first, place = np.unique(hashes, return_index=True, return_inverse=True)
         counts = np.zeros(len(hashes), np.int64)
         np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
+        at_once = np.zeros(len(hashes), np.int64)
+        np.maximum.at(at_once, place, np.concatenate([self.at_once, other.at_once]))
         if len(hashes) == len(self):
-            return replace(self, counts=counts)
-        return Sample(hashes, counts, stacked(self.rows, other.rows)[first])
+            return replace(self, counts=counts, at_once=at_once)
+        return Sample(hashes, counts, at_once, stacked(self.rows, other.rows)[first])
 
     def with_rows(self, X: Any, hashes: np.ndarray, index: np.ndarray) -> "Sample":
         """Return the sample with rows of `X`, those of `index`, that have these hashes."""
@@ -119,7 +126,8 @@ class Sample:
         distinct, first, counts = np.unique(hashes[index], return_index=True, return_counts=True)
         order = np.sort(index[first])
         rows = X[order][np.searchsorted(order, index[first])]
-        return self.joined(Sample(distinct, counts.astype(np.int64), rows))
+        counts = counts.astype(np.int64)
+        return self.joined(Sample(distinct, counts, counts, rows))
 
 
 def stacked(first: Any, second: Any) -> Any:
@@ -185,11 +193,36 @@ class Seen:
             n = n * (N_HASHES / (int(kept.hashes[-1]) + 1))
         return n + self.n_before
 
+    def copies(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how often each row is trained on, and how often it is held out.
+
+        Once, as a rule: rows come again in other passes. One that comes several times in a piece
+        has copies, as many as it comes more often than most, of which the same share is held out as
+        of different rows: it will come again, and what it is like is known.
+
+        Returns
+        -------
+        train, held : ndarray of int of shape (n_kept + n_held,)
+            Of the rows that are kept, and after them those that are held out.
+        """
+        held: Any = self.held
+        kept: Any = self.kept
+        counts = np.concatenate([kept.counts, held.counts])
+        is_repeated = np.concatenate([kept.at_once, held.at_once]) > 1
+        often = np.rint(counts / max(np.median(counts), 1)).astype(int)
+        more = np.where(is_repeated, often.clip(1), 1) - 1
+        held_out = np.rint(self.share * more).astype(int)
+        is_held = np.arange(len(counts)) >= len(kept)
+        return more - held_out + ~is_held, held_out + is_held
+
     def train_sums(self) -> Sums:
-        """Return the sums without the rows that are held out."""
+        """Return the sums without the rows, and copies of rows, that are held out."""
         held: Any = self.held
         sums: Any = self.sums
-        return sums.without(held.rows, held.counts) if len(held) else sums
+        if not len(held):
+            return sums
+        train, chosen = (part[-len(held) :] for part in self.copies())
+        return sums.without(held.rows, np.rint(held.counts * chosen / (train + chosen)).astype(int))
 
     def with_rows(
         self, X: Any, n_components: Callable[[int], int], device: torch.device
@@ -226,7 +259,8 @@ class Seen:
                 "X has values too large to compute a variance in float64. Scale it, for example "
                 "with RobustScaler."
             )
-        nothing = Sample(np.empty(0, np.uint64), np.empty(0, np.int64), _no_rows(X))
+        none = np.empty(0, np.int64)
+        nothing = Sample(np.empty(0, np.uint64), none, none, _no_rows(X))
         held, kept = self.held or nothing, self.kept or nothing
         hashes, bound = row_hashes(X, self.seed), self.bound
         held = held.with_rows(X, hashes, np.flatnonzero(hashes < bound))
@@ -243,9 +277,9 @@ class Seen:
             kept = kept.part(0, most)
         merged, train_merged = self.merged, self.train_merged
         if n_columns > MANY_COLUMNS:
-            none = MergedPCA.of_none(n_components(n_rows), n_columns)
-            merged = (merged or none).joined(X)
-            train_merged = (train_merged or none).joined(X[train]) if bound else merged
+            no_pca = MergedPCA.of_none(n_components(n_rows), n_columns)
+            merged = (merged or no_pca).joined(X)
+            train_merged = (train_merged or no_pca).joined(X[train]) if bound else merged
         seen = replace(
             self, bound=bound, sums=sums, held=held, kept=kept, merged=merged,
             train_merged=train_merged,

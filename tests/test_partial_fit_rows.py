@@ -1,0 +1,101 @@
+"""Rows that repeat, that drift, and that come again: what is held out, and the guarantee."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._rows import Seen
+
+CURVE = np.random.default_rng(9).normal(size=(4, 8))
+
+
+def curve(n, rng):
+    """Rows along a curve."""
+    t = rng.uniform(-1, 1, (n, 1))
+    return np.c_[t, t**2, np.sin(3 * t), t**3] @ CURVE + 0.03 * rng.normal(size=(n, 8))
+
+
+def to_pca(model, seen, rows):
+    """Return the squared error on rows, to that of PCA of all rows seen."""
+    pca = PCA(model.n_components_).fit(seen)
+    ours, theirs = (
+        np.square(rows - m.inverse_transform(m.transform(rows))).sum() for m in (model, pca)
+    )
+    return ours / theirs
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rows_that_repeat(seed):
+    """Most rows are one and the same, held out or not: PCA of all has to be beaten with these."""
+    rng = np.random.default_rng(seed)
+
+    def draw(n):
+        rows = curve(n, rng)
+        rows[rng.random(n) < 0.8] = 3 * np.eye(8)[seed]
+        return rows
+
+    rows = draw(3000)
+    model = AutoencoderTransformer(1, random_state=seed)
+    for piece in np.array_split(rows, 6):
+        model.partial_fit(piece)
+    assert to_pca(model, rows, draw(3000)) < 1.01
+
+
+@pytest.mark.parametrize("far", [10, 100])
+def test_rows_that_drift(far):
+    """A few rows from elsewhere, too few to judge by their number."""
+    rng = np.random.default_rng(0)
+
+    def away(n):
+        return far * np.eye(8)[2] + rng.normal(size=(n, 8)) * far / 3
+
+    rows, more = curve(2000, rng), away(150)
+    model = AutoencoderTransformer(1, random_state=0).partial_fit(rows)
+    assert not model.is_pca_
+    model.partial_fit(more)
+    assert to_pca(model, np.r_[rows, more], np.r_[curve(2000, rng), away(150)]) < 1.01
+
+
+def seen_of(*pieces):
+    seen = Seen.nothing(0, 0.1)
+    for piece in pieces:
+        seen, _ = seen.with_rows(piece, lambda n: n, "cpu")
+    return seen
+
+
+def test_copies():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 3))
+    train, held = seen_of(rows, rows, rows[:100]).copies()
+    # In other passes, a row is still one.
+    assert set(train) == set(held) == {0, 1}
+    np.testing.assert_array_equal(train + held, 1)
+    # Of one that comes a hundred times in a piece, a tenth of the copies are held out.
+    train, held = seen_of(np.r_[rows, np.tile(rows[:1], (99, 1))]).copies()
+    assert sorted(train + held)[-2:] == [1, 100]
+    assert held[(train + held).argmax()] == pytest.approx(10, abs=1)
+
+
+def test_the_same_rows_in_float32():
+    rows = np.random.default_rng(0).normal(size=(300, 4))
+    seen = seen_of(rows, rows.astype(np.float32))
+    assert len(seen.held) + len(seen.kept) == 300
+
+
+def test_a_share_of_wide_rows():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, 5)) @ rng.normal(size=(5, 1100))
+    model = AutoencoderTransformer(0.9, max_iter=0, random_state=0)
+    for piece in np.split(rows, [1, 20]):
+        model.partial_fit(piece)
+    assert 3 <= model.n_components_ <= 5
+
+
+def test_warm_start_after_pieces():
+    """Rows that were trained on are not held out: a fit begins anew."""
+    rows = curve(300, np.random.default_rng(0))
+    model = AutoencoderTransformer(1, max_iter=2, warm_start=True, random_state=0)
+    found = model.partial_fit(rows).fit(rows)
+    expected = AutoencoderTransformer(1, max_iter=2, random_state=0).fit(rows)
+    np.testing.assert_array_equal(found.transform(rows), expected.transform(rows))
