@@ -46,12 +46,13 @@ def run_process(store: str, rank: int, size: int, rows: int, columns: int, batch
         "gloo", store=distributed.FileStore(store, size), rank=rank, world_size=size
     )
     X = draw(rows, columns, 0)[rows * rank // size : rows * (rank + 1) // size]
-    reducing, add_up = [0.0], Processes.add_up
+    reducing, largest, add_up = [0.0], [0], Processes.add_up
 
     def timed(self: Processes, *tensors: torch.Tensor) -> None:
         start = time.perf_counter()
         add_up(self, *tensors)
         reducing[0] += time.perf_counter() - start
+        largest[0] = max(largest[0], *(tensor.numel() * (tensor.ndim == 1) for tensor in tensors))
 
     Processes.add_up = timed
     warm = AutoencoderTransformer(COMPONENTS, batch_size=batch, max_iter=1, random_state=0)
@@ -64,7 +65,7 @@ def run_process(store: str, rank: int, size: int, rows: int, columns: int, batch
     history = model.net_.history
     steps = sum(history[:, "train_batch_count"])
     # A reduction of as many numbers alone, without any waiting for a slower process.
-    numbers = torch.zeros(sum(weight.numel() for weight in model.net_.module_.parameters()))
+    numbers = torch.zeros(largest[0])
     distributed.barrier()
     start = time.perf_counter()
     for _ in range(N_REDUCED):
