@@ -10,11 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
-from sklearn_ae._array_api import as_rows, like, on_host
+from sklearn_ae._array_api import like, on_host
 from sklearn_ae._callbacks import copy_callbacks, is_checkpoint
 from sklearn_ae._device import nearest_device, own_settings, resolve_device
 from sklearn_ae._fitting import Fit, Previous, fit_network, used_size
@@ -103,25 +101,18 @@ class BaseAutoencoder(CallbackSupportMixin, PartialFitMixin, BaseEstimator):
         network, training = read_parameters(params, type(self).__name__)
         processes = X.processes if isinstance(X, Part) else None
         if processes is None:
-            X = self._validated(X, ensure_min_samples=2)
+            X, rows, training = self._rows_to_train(X, training, ensure_min_samples=2)
         else:
-            X = self._validated(X.rows, ensure_min_samples=0)
-        if sparse.issparse(X) and not X.has_canonical_format:
-            # Cells that are stored in parts, or out of order.
-            X = X.copy()
-            X.sum_duplicates()
+            X, rows, training = self._rows_to_train(X.rows, training, ensure_min_samples=0)
         network = for_columns(network, training.noise, X.shape[1])
         structure = describe_network(params, X.shape[1])
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        previous = self._previous(structure)
-        rows, given, checkpoint = on_host(X), as_rows(X), training.checkpoint
+        seed = self._draw_seed()
+        previous, checkpoint = self._previous(structure), training.checkpoint
         if processes is not None:
             decided_by = self._decided_by(params, seed)
             rows = spread(rows, processes, self, decided_by, previous)
             seed = processes.of_first(seed)
             training = replace(training, verbose=training.verbose if processes.is_first else 0)
-        if training.device == "auto" and torch.is_tensor(given) and given.is_cuda:
-            training = replace(training, device=str(given.device))
         with contextlib.ExitStack() as opened:
             if checkpoint is not None:
                 device = str(resolve_device(training.device))

@@ -23,6 +23,7 @@ from sklearn_ae._fitting import (
 from sklearn_ae._parameters import describe_network, for_columns, read_parameters
 from sklearn_ae._persistence import from_text
 from sklearn_ae._rows import Seen
+from sklearn_ae._specs import TrainingSpec
 
 
 class PartialFitMixin(FittedMixin):
@@ -127,18 +128,12 @@ class PartialFitMixin(FittedMixin):
                 f"This {type(self).__name__} was saved by a version without partial_fit, and has "
                 "no sums of its rows. Call partial_fit of a clone."
             )
-        X = self._validated(X, reset=is_first)
-        if sparse.issparse(X) and not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
+        X, rows, training = self._rows_to_train(X, training, reset=is_first)
         network = for_columns(network, training.noise, X.shape[1])
         structure = describe_network(params, X.shape[1])
-        rows, given = on_host(X), as_rows(X)
-        if training.device == "auto" and torch.is_tensor(given) and given.is_cuda:
-            training = replace(training, device=str(given.device))
         fraction = training.validation_fraction
         if is_first:
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            seed = self._draw_seed()
             self._split_seed, self._structure = seed, structure
             going, published = Going(Seen.nothing(seed, fraction), None, 0, 0), Published()
         else:
@@ -156,6 +151,24 @@ class PartialFitMixin(FittedMixin):
             self._refresh(found)
         self._follow(X)
         self._use_wanted((self.n_samples_, X.shape[1]))
+
+    def _rows_to_train(
+        self, X: Any, training: TrainingSpec, **checks: Any
+    ) -> tuple[Any, Any, TrainingSpec]:
+        """Check rows; return them, what is read of them, and the training, where they are."""
+        X = self._validated(X, **checks)
+        if sparse.issparse(X) and not X.has_canonical_format:
+            # Cells that are stored in parts, or out of order.
+            X = X.copy()
+            X.sum_duplicates()
+        given = as_rows(X)
+        if training.device == "auto" and torch.is_tensor(given) and given.is_cuda:
+            training = replace(training, device=str(given.device))
+        return X, on_host(X), training
+
+    def _draw_seed(self) -> int:
+        """Draw what seeds all else."""
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _came_in_pieces(self) -> bool:
         """Tell whether `partial_fit` said by their content which rows are not trained on."""

@@ -21,7 +21,7 @@ def fit(
 ) -> BaseAutoencoder:
     """Fit one estimator in all processes of a group, each of which has a part of the rows.
 
-    Call it in each of them, as ``torchrun``, Ray, Spark or Slurm start them, after
+    Call it in each of them, as ``torchrun``, Ray or Spark start them, after
     ``torch.distributed.init_process_group``. Scaling, PCA, the closed form and the choice are those
     of all rows. Each step averages the gradients of its batch, of which each process has the rows
     that it was given: `batch_size` counts those of all. With rows in memory the fit is the one that
