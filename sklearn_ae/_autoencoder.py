@@ -154,8 +154,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     noise_variance_ : float
         Variance that is not explained, for each direction that is left; 0 where none is.
     n_iter_ : int
-        Epochs trained, or passes of `partial_fit`; 1 where there was nothing to train but the
-        closed form to solve.
+        Epochs trained; after `partial_fit` passes of the network that is used, not calls; 1 where
+        there was nothing to train but the closed form to solve.
     best_iter_ : int
         Epoch whose weights are kept, but where PCA is; 0 is the start.
     loss_curve_ : list of float

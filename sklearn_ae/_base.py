@@ -74,7 +74,8 @@ class BaseAutoencoder(CallbackSupportMixin, PartialFitMixin, BaseEstimator):
             If the rows or a parameter cannot be used. The estimator stays as it was.
         KeyboardInterrupt
             If the training is interrupted. The estimator is fitted with the best weights so far;
-            before the training begins and after it has ended it stays as it was.
+            before the training begins and after it has ended it stays as it was. (Raised by a
+            callback it ends the training, as `EarlyStopping` of skorch does.)
         """
         task = FitTask(self)
         before = self.__dict__.copy()

@@ -62,7 +62,9 @@ def all_that_decides(decided_by: dict[str, Any], params: dict[str, Any]) -> dict
     return decided_by | {
         "versions": (__version__, *(library.__version__ for library in LIBRARIES)),
         # Not that of the memory itself.
-        "sources": {name: _sources(params[name]) for name in params.keys() - {"memory"}},
+        "the code of your own functions and classes": {
+            name: _sources(params[name]) for name in params.keys() - {"memory"}
+        },
     }
 
 

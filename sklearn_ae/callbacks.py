@@ -103,9 +103,9 @@ class FitCheckpoint(Callback):
         seed : int
             That of the fit that is gone on with.
         """
+        self._has_file = processes is None or processes.is_first
         self._check()
         path = Path(self.path)
-        self._has_file = processes is None or processes.is_first
         with self._locked(path) if self._has_file else contextlib.nullcontext():
             self.saved = self._read(path, decided_by) if self._has_file else None
             if processes is not None:
@@ -166,7 +166,7 @@ class FitCheckpoint(Callback):
         if not isinstance(self.path, str | os.PathLike):
             raise ValueError(f"FitCheckpoint: path={self.path!r} must be the name of a file.")
         parent = Path(self.path).parent
-        if not parent.is_dir():
+        if self._has_file and not parent.is_dir():
             raise ValueError(
                 f"FitCheckpoint: path={str(self.path)!r} is in a folder that is not there. Make it."
             )

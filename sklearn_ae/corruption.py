@@ -129,7 +129,7 @@ class Swap:
     """Replace cells, each with probability `level`, by the same column of another row of the batch.
 
     Every column keeps its distribution, whatever that is. In a batch of one row there is no other
-    row, and nothing changes.
+    row, and nothing changes without `donors`.
 
     Parameters
     ----------

@@ -148,6 +148,8 @@ def test_modules_that_remember(two, n):
     expected = make(**params).fit(X)
     found = fit_in(two, make(**params), split(X, n))
     assert not found.is_pca_
+    batches = [b for b in found.net_.module_.buffers() if b.dtype == torch.int64 and b.ndim == 0]
+    assert min(batches) > 0
     assert 1 - found.score(X) < 1.2 * (1 - expected.score(X))
 
 

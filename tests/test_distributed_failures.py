@@ -3,6 +3,7 @@
 import datetime
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -160,6 +161,16 @@ def test_only_for_one_process(two, params):
     for kind, said, _ in two(fit_and_keep, [model], split(X)):
         assert kind == "ValueError"
         assert f"{name}={value!r} is for a fit in one process" in said
+
+
+def fit_with_file(rank, folder):
+    """Fit where the folder is in the first process alone, as on another machine."""
+    path = Path(folder) / ("fit" if rank == 0 else "not/there")
+    together.fit(make(callbacks=[FitCheckpoint(path)]), split(X)[rank], timeout=MINUTE)
+
+
+def test_the_file_is_that_of_the_first(two, tmp_path):
+    assert values(two(fit_with_file, tmp_path)) == [None, None]
 
 
 class Dies(Callback):

@@ -1,11 +1,17 @@
 """Rows that repeat, that drift, and that come again: what is held out, and the guarantee."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 
 from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._fitting.pieces import _with_copies
 from sklearn_ae._rows import Seen
+from sklearn_ae._rows import seen as seen_module
+from sklearn_ae._rows.seen import row_hashes
 
 CURVE = np.random.default_rng(9).normal(size=(4, 8))
 
@@ -77,10 +83,70 @@ def test_copies():
     assert held[(train + held).argmax()] == pytest.approx(10, abs=1)
 
 
-def test_the_same_rows_in_float32():
-    rows = np.random.default_rng(0).normal(size=(300, 4))
-    seen = seen_of(rows, rows.astype(np.float32))
+@pytest.mark.parametrize(("shift", "scale"), [(1e9, 1), (0, 1e40), (0, 1e-48)])
+def test_what_differs_little_is_different(shift, scale):
+    rows = np.random.default_rng(0).normal(size=(300, 4)) * scale + shift
+    assert len(np.unique(row_hashes(rows, 0))) == 300
+
+
+def test_the_same_numbers_in_float32():
+    rows = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    seen = seen_of(rows, rows.astype(np.float64))
     assert len(seen.held) + len(seen.kept) == 300
+
+
+def test_rows_drawn_with_replacement():
+    """Here and there one repeats: of those that are held out, none trains."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2000, 5))
+    seen = seen_of(*(rows[rng.integers(0, 2000, 400)] for _ in range(12)))
+    assert len(seen.held) > 100
+    assert not seen.copies()[0][len(seen.kept) :].any()
+
+
+def test_a_part_that_comes_more_often():
+    rows = np.random.default_rng(0).normal(size=(1000, 5))
+    seen = seen_of(np.r_[rows, rows[:1]], *[rows[:100]] * 20)
+    train, held = seen.copies()
+    assert (train + held).max() == 2
+
+
+def test_sums_of_what_trains():
+    """As many rows as copies, of repeated ones too."""
+    rows = np.random.default_rng(0).normal(size=(1000, 5))
+    rows[:500] = rows[0] + 3
+    seen = seen_of(rows)
+    assert seen.train_sums().count == seen.copies()[0].sum()
+
+
+def test_many_columns_of_a_row_that_is_held_out():
+    rng = np.random.default_rng(0)
+    rows = np.r_[rng.normal(size=(60, 1100)), np.full((60, 1100), 3.0)]
+    for seed in range(30):
+        seen = Seen.nothing(seed, 0.2)
+        for piece in np.split(rows[rng.permutation(120)], 3):
+            seen, _ = seen.with_rows(piece, lambda n: 5, torch.device("cpu"))
+        if seen.held.repeats.any():
+            break
+    assert seen.held.repeats.any()
+    assert seen.train_merged.mean.mean() > 1
+
+
+def test_copies_are_not_listed():
+    """However often a row repeats, no more are looked at than are kept."""
+    seen = seen_of(np.random.default_rng(0).normal(size=(300, 4)))
+    counts = seen.kept.counts.copy()
+    counts[0] = 10**12
+    kept = replace(seen.kept, counts=counts, repeats=counts - 1)
+    order, n_train = _with_copies(replace(seen, kept=kept))
+    assert n_train <= 50_000
+    assert len(order) <= 70_000
+
+
+def test_evicted_rows_count_once(monkeypatch):
+    monkeypatch.setattr(seen_module, "MOST_HELD", 20)
+    seen = seen_of(np.random.default_rng(0).normal(size=(1000, 4)))
+    assert seen.kept.counts.sum() + seen.held.counts.sum() == 1000
 
 
 def test_a_share_of_wide_rows():

@@ -288,6 +288,8 @@ def in_array(name, change):
         lambda going: going.update(text="{"),
         lambda going: going.update(more=3),
         lambda going: going["arrays"].pop("sums.low"),
+        lambda going: going["arrays"].pop("held.repeats"),
+        lambda going: going["arrays"].pop("kept.rows"),
         in_array("another", lambda array: np.zeros(3)),
         in_array("sums.products", lambda array: array[:-1]),
         in_array("sums.centre", lambda array: array[:-1]),

@@ -2,7 +2,8 @@
 
 `_fit` is the whole of it, from top to bottom. Each stage is a file here that knows nothing of those
 after it: parts, rows, start, errors, sizes, network, training, closed_form, choice, ordered, fit,
-whitening.
+whitening. What `partial_fit` does is in `partial`, `pieces`, `lessons` and `saving`, and `steps`
+has what both do.
 """
 
 import contextlib

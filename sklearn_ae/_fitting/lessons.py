@@ -92,12 +92,14 @@ def learn(
     parts = [scaled_rows(X, index, learner.scaling, device)]
     if n_waiting:
         parts.append(scaled_rows(waiting, np.arange(n_waiting), learner.scaling, device))
-    others, _ = seen.copies()
-    # Those that are held out train where they came more often than most.
-    n_others = len(kept) if not others[len(kept) :].any() else len(others)
-    before = kept.rows if n_others == len(kept) else stacked(kept.rows, held.rows)
-    share = others[:n_others] / others[:n_others].sum()
-    drawn = np.random.default_rng(draw).choice(n_others, len(index) + n_waiting, p=share)
+    copies, _ = seen.copies()
+    draws = np.random.default_rng(draw)
+    drawn = draws.choice(len(copies), len(index) + n_waiting, p=copies / copies.sum())
+    before, is_held = kept.rows, drawn >= len(kept)
+    if is_held.any():
+        # Some that are held out repeat, and so train, too.
+        before = stacked(kept.rows[drawn[~is_held]], held.rows[drawn[is_held] - len(kept)])
+        drawn = draws.permutation(len(drawn))
     rows = Replay([part for part in parts if len(part)], _in_place(before, drawn, learner, device))
     nested = copy.deepcopy(learner.nested).to(device)
     net = _make_net(learner, spec, replace(training, batch_size=size), nested, rows, draw)

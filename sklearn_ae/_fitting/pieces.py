@@ -17,7 +17,7 @@ from sklearn_ae._fitting.start import principal_components
 from sklearn_ae._fitting.steps import is_ordered
 from sklearn_ae._fitting.training.loss import make_loss
 from sklearn_ae._rows import Scaling, Seen, scaled_rows, stacked
-from sklearn_ae._rows.seen import MOST_HELD, MOST_KEPT
+from sklearn_ae._rows.seen import most_held, most_kept
 from sklearn_ae._specs import NetworkSpec, TrainingSpec
 from sklearn_ae.modules import Nested
 from sklearn_ae.modules.refined import refined
@@ -142,12 +142,14 @@ def rows_of(piece, scaling):
 
 def _with_copies(seen):
     """Return the rows that train, copies too, then those that are held out; how many train."""
-    parts = []
-    for copies, most in zip(seen.copies(), (MOST_KEPT, MOST_HELD), strict=True):
+    parts, n_columns = [], seen.held.rows.shape[1]
+    for copies, most in zip(seen.copies(), (most_kept, most_held), strict=True):
+        draw = np.random.default_rng(0)
+        if copies.sum() > most(n_columns):
+            copies = draw.multinomial(most(n_columns), copies / copies.sum())
         order = np.repeat(np.arange(len(copies)), copies)
-        if copies.max() > 1:
+        if len(order) and copies.max() > 1:
             # Groups of rows are compared: not each of copies of one.
-            most = max(min(len(order), most), int((copies > 0).sum()))
-            order = np.random.default_rng(0).permutation(order)[:most]
+            order = draw.permutation(order)
         parts.append(order)
     return np.concatenate(parts), len(parts[0])

@@ -11,7 +11,7 @@ from sklearn_ae._persistence import from_text, to_text
 from sklearn_ae._rows import MergedPCA, Sample, Scaling, Seen, Sums
 from sklearn_ae.modules import Nested
 
-OF_SAMPLE = "hashes", "counts", "at_once"
+OF_SAMPLE = "hashes", "counts", "repeats"
 
 
 def packed(going: Going) -> dict[str, Any]:
@@ -89,8 +89,8 @@ def _sample(name: str, arrays: dict[str, np.ndarray]) -> Sample | None:
     """Return the sample of this name; None where there is none."""
     if f"{name}.hashes" not in arrays:
         return None
-    hashes, counts, at_once = (arrays[f"{name}.{part}"] for part in OF_SAMPLE)
-    return Sample(hashes, counts, at_once, _rows(name, arrays))
+    hashes, counts, repeats = (arrays[f"{name}.{part}"] for part in OF_SAMPLE)
+    return Sample(hashes, counts, repeats, _rows(name, arrays))
 
 
 def _merged(name: str, arrays: dict[str, np.ndarray]) -> MergedPCA | None:

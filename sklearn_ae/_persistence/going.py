@@ -18,7 +18,7 @@ ARRAYS = {
     r"sums\.(count|unit)": ("fi", ""),
     r"sums\.products": ("f", "p"),
     r"(held|kept)\.hashes": ("u", "n"),
-    r"(held|kept)\.(counts|at_once)": ("i", "n"),
+    r"(held|kept)\.(counts|repeats)": ("i", "n"),
     r"(held|kept|waiting)\.rows": ("f", "nd"),
     r"(held|kept|waiting)\.data": ("f", "c"),
     r"(held|kept|waiting)\.indices": ("i", "c"),
@@ -73,6 +73,13 @@ def check_going(attributes: dict[str, Any], learner: Any) -> None:
     for name in ("centre", "low", "high", "total", "count", "unit", "products"):
         if f"sums.{name}" not in arrays:
             raise damaged(f"its sums have no {name}")
+    for name in ("held", "kept"):
+        there = {part for part in arrays if part.startswith(f"{name}.")}
+        needed = {f"{name}.{part}" for part in ("hashes", "counts", "repeats")}
+        rows = there - needed
+        is_sparse = rows == {f"{name}.{part}" for part in ("data", "indices", "indptr", "shape")}
+        if there and not (needed <= there and (is_sparse or rows == {f"{name}.rows"})):
+            raise damaged(f"its rows that are {name} are not whole")
     n = sizes["sums.p"]
     if n not in (n_features, n_features * (n_features + 1) // 2):
         raise damaged("its products are not those of its columns")

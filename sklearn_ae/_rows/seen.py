@@ -47,7 +47,8 @@ def row_hashes(X: Any, seed: int) -> np.ndarray:
     Parameters
     ----------
     X : ndarray, CSR matrix or Source of shape (n_rows, n_columns)
-        float32 or float64: what is the same in float32 has the same hash.
+        float32 or float64; the same numbers have the same hash in both, but a row that was rounded
+        to float32 is another one.
     seed : int
         Another one gives other hashes.
 
@@ -61,10 +62,8 @@ def row_hashes(X: Any, seed: int) -> np.ndarray:
     for start, stop in row_blocks(*X.shape):
         block = X[start:stop]
         cells = block.data if sparse.issparse(block) else dense(block)
-        with np.errstate(over="ignore"):
-            cells = cells.astype(np.float32).astype(np.float64)
         # One zero of the two; a cell of zero adds nothing, so that it need not be stored.
-        bits = _mixed((cells + 0.0).view(np.uint64))
+        bits = _mixed((cells.astype(np.float64) + 0.0).view(np.uint64))
         if sparse.issparse(block):
             sums = np.zeros(stop - start, np.uint64)
             lines = np.repeat(np.arange(stop - start), np.diff(block.indptr))
@@ -85,15 +84,15 @@ class Sample:
         Ascending.
     counts : ndarray of int64 of shape (n_rows,)
         How often each row came since it is here.
-    at_once : ndarray of int64 of shape (n_rows,)
-        And how often in one piece: more than once, and it is no row of another pass.
+    repeats : ndarray of int64 of shape (n_rows,)
+        How often of these in a piece in which it had come before: not as a row of another pass.
     rows : ndarray or CSR matrix of shape (n_rows, n_columns)
         In the units of the user.
     """
 
     hashes: np.ndarray
     counts: np.ndarray
-    at_once: np.ndarray
+    repeats: np.ndarray
     rows: Any
 
     def __len__(self) -> int:
@@ -102,7 +101,7 @@ class Sample:
 
     def part(self, start: int, stop: int) -> "Sample":
         """Return the rows from `start` to `stop`."""
-        parts = self.hashes, self.counts, self.at_once, self.rows
+        parts = self.hashes, self.counts, self.repeats, self.rows
         return Sample(*(part[start:stop] for part in parts))
 
     def joined(self, other: "Sample") -> "Sample":
@@ -111,13 +110,12 @@ class Sample:
             return self
         hashes = np.concatenate([self.hashes, other.hashes])
         hashes, first, place = np.unique(hashes, return_index=True, return_inverse=True)
-        counts = np.zeros(len(hashes), np.int64)
+        counts, repeats = np.zeros((2, len(hashes)), np.int64)
         np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
-        at_once = np.zeros(len(hashes), np.int64)
-        np.maximum.at(at_once, place, np.concatenate([self.at_once, other.at_once]))
+        np.add.at(repeats, place, np.concatenate([self.repeats, other.repeats]))
         if len(hashes) == len(self):
-            return replace(self, counts=counts, at_once=at_once)
-        return Sample(hashes, counts, at_once, stacked(self.rows, other.rows)[first])
+            return replace(self, counts=counts, repeats=repeats)
+        return Sample(hashes, counts, repeats, stacked(self.rows, other.rows)[first])
 
     def with_rows(self, X: Any, hashes: np.ndarray, index: np.ndarray) -> "Sample":
         """Return the sample with rows of `X`, those of `index`, that have these hashes."""
@@ -127,7 +125,7 @@ class Sample:
         order = np.sort(index[first])
         rows = X[order][np.searchsorted(order, index[first])]
         counts = counts.astype(np.int64)
-        return self.joined(Sample(distinct, counts, counts, rows))
+        return self.joined(Sample(distinct, counts, counts - 1, rows))
 
 
 def stacked(first: Any, second: Any) -> Any:
@@ -188,7 +186,7 @@ class Seen:
         held: Any = self.held
         kept: Any = self.kept
         n = float(len(held) + len(kept))
-        if len(kept) == _most_kept(kept.rows.shape[1]):
+        if len(kept) == most_kept(kept.rows.shape[1]):
             # All rows below the last hash are here.
             n = n * (N_HASHES / (int(kept.hashes[-1]) + 1))
         return n + self.n_before
@@ -196,9 +194,9 @@ class Seen:
     def copies(self) -> tuple[np.ndarray, np.ndarray]:
         """Return how often each row is trained on, and how often it is held out.
 
-        Once, as a rule: rows come again in other passes. One that comes several times in a piece
-        has copies, as many as it comes more often than most, of which the same share is held out as
-        of different rows: it will come again, and what it is like is known.
+        Once, as a rule: rows come again in other passes. One that repeats within pieces has copies,
+        of which the same share is held out as of different rows: it will come again, and what it is
+        like is known. A row that is held out has none where that share is less than a copy.
 
         Returns
         -------
@@ -208,21 +206,27 @@ class Seen:
         held: Any = self.held
         kept: Any = self.kept
         counts = np.concatenate([kept.counts, held.counts])
-        is_repeated = np.concatenate([kept.at_once, held.at_once]) > 1
-        often = np.rint(counts / max(np.median(counts), 1)).astype(int)
-        more = np.where(is_repeated, often.clip(1), 1) - 1
+        repeats = np.concatenate([kept.repeats, held.repeats])
+        # About as many passes were made as most rows came.
+        more = np.rint(repeats / max(np.median(counts), 1)).astype(int)
         held_out = np.rint(self.share * more).astype(int)
         is_held = np.arange(len(counts)) >= len(kept)
+        more[is_held & (held_out == 0)] = 0
         return more - held_out + ~is_held, held_out + is_held
 
     def train_sums(self) -> Sums:
         """Return the sums without the rows, and copies of rows, that are held out."""
-        held: Any = self.held
+        samples: Any = self.kept, self.held
         sums: Any = self.sums
-        if not len(held):
-            return sums
-        train, chosen = (part[-len(held) :] for part in self.copies())
-        return sums.without(held.rows, np.rint(held.counts * chosen / (train + chosen)).astype(int))
+        train, chosen = self.copies()
+        share, start = chosen / (train + chosen), 0
+        for sample in samples:
+            times = np.rint(sample.counts * share[start : start + len(sample)]).astype(int)
+            start += len(sample)
+            out = np.flatnonzero(times)
+            if len(out):
+                sums = sums.without(sample.rows[out], times[out])
+        return sums
 
     def with_rows(
         self, X: Any, n_components: Callable[[int], int], device: torch.device
@@ -264,14 +268,15 @@ class Seen:
         held, kept = self.held or nothing, self.kept or nothing
         hashes, bound = row_hashes(X, self.seed), self.bound
         held = held.with_rows(X, hashes, np.flatnonzero(hashes < bound))
-        most = min(MOST_HELD, max(HELD_CELLS // n_columns, LEAST_HELD))
+        most = most_held(n_columns)
         evicted = held.part(most, len(held))
         if len(evicted):
             held, bound = held.part(0, most), int(evicted.hashes[0])
         train = np.flatnonzero(hashes >= bound)
-        most, wanted = _most_kept(n_columns), train
+        # Those that are no longer held out are added once, with all that is known of them.
+        most, wanted = most_kept(n_columns), np.flatnonzero(hashes >= self.bound)
         if len(kept) == most:
-            wanted = train[hashes[train] <= kept.hashes[-1]]
+            wanted = wanted[hashes[wanted] <= kept.hashes[-1]]
         kept = kept.with_rows(X, hashes, wanted).joined(evicted)
         if len(kept) > most:
             kept = kept.part(0, most)
@@ -279,7 +284,12 @@ class Seen:
         if n_columns > MANY_COLUMNS:
             no_pca = MergedPCA.of_none(n_components(n_rows), n_columns)
             merged = (merged or no_pca).joined(X)
-            train_merged = (train_merged or no_pca).joined(X[train]) if bound else merged
+            if bound:
+                repeated = np.isin(hashes, held.hashes[held.repeats > 0])
+                learned = np.flatnonzero((hashes >= bound) | repeated)
+                train_merged = (train_merged or no_pca).joined(X[learned])
+            else:
+                train_merged = merged
         seen = replace(
             self, bound=bound, sums=sums, held=held, kept=kept, merged=merged,
             train_merged=train_merged,
@@ -287,6 +297,11 @@ class Seen:
         return seen, train
 
 
-def _most_kept(n_columns: int) -> int:
+def most_held(n_columns: int) -> int:
+    """Return how many rows are held out at most."""
+    return min(MOST_HELD, max(HELD_CELLS // n_columns, LEAST_HELD))
+
+
+def most_kept(n_columns: int) -> int:
     """Return how many training rows are kept at most."""
     return min(MOST_KEPT, max(KEPT_CELLS // n_columns, LEAST_KEPT))

@@ -110,7 +110,8 @@ class Source:
         try:
             assert_all_finite(rows, input_name="X")
         except ValueError as error:
-            raise ValueError(f"{error} (Found in rows {start} to {stop}.)") from None
+            first = start + int(np.argmin(np.isfinite(rows).all(axis=1)))
+            raise ValueError(f"{error} (The first is in row {first}.)") from None
         self._last, self._rows = number, rows
         return rows
 

@@ -64,8 +64,8 @@ def align(
     processes : Processes
         All of them.
     network : nn.Module
-        Its weights become those of the first process: others may have rounded. What was remembered
-        since `before` is averaged.
+        Its weights become those of the first process: others may have rounded. Of what was
+        remembered since `before` numbers are averaged, and counts become the largest.
     before : dict of str to Tensor
         As `remembered` gave it.
     n_rows : int
@@ -80,4 +80,8 @@ def align(
             mean = buffers[name] * (n_rows / n_all) if n_rows else torch.zeros_like(buffers[name])
             processes.add_up(mean)
             buffers[name].copy_(mean)
+        else:
+            # A count, which is none where there were no rows.
+            counts = processes.gathered(buffers[name].cpu())
+            buffers[name].copy_(torch.stack(counts).amax(0))
     processes.align(list(network.state_dict().values()))
