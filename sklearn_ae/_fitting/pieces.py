@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_ae._fitting.choice import FEW
+from sklearn_ae._fitting.choice import FEW, is_surely_lower
 from sklearn_ae._fitting.errors import N_GROUPS, measure_errors
 from sklearn_ae._fitting.network import build_pca
 from sklearn_ae._fitting.rows import CHOOSING_SHARE, FitRows, SummedRows
@@ -94,7 +94,7 @@ def is_due(piece, n_judged, published):
 
 
 def _is_behind(piece, published):
-    """Tell whether the network that is published misses more of held-out rows than PCA of all."""
+    """Tell whether the network that is published is no longer surely better than PCA of all."""
     seen, nested = piece.seen, published.nested
     if nested is None or not is_ordered(piece.spec) or len(seen.held) < FEW:
         return False
@@ -107,9 +107,9 @@ def _is_behind(piece, published):
     pca = principal_components(summed, n, piece.seed)
     criterion = make_loss(piece.training.loss, 1.0, published.scaling).to(piece.device)
     network = refined(copy.deepcopy(nested.network).to(piece.device), piece.spec.n_steps)
-    theirs = build_pca(piece.spec, pca, published.scaling).to(piece.device)
-    ours = measure_errors(network.eval(), rows, criterion)
-    return not ours.loss <= measure_errors(theirs.eval(), rows, criterion).loss
+    linear = build_pca(piece.spec, pca, published.scaling).to(piece.device)
+    ours, theirs = (measure_errors(model.eval(), rows, criterion) for model in (network, linear))
+    return not is_surely_lower(ours, theirs)
 
 
 def rows_of(piece, scaling):

@@ -86,7 +86,7 @@ def assert_search_is_that_of_one_process(frame):
     np.testing.assert_allclose(search.predict(X), alone.predict(X), rtol=1e-6)
 
 
-@needs("distributed", "dask.dataframe")
+@needs("distributed")
 def test_dask_fit(frame):
     run("dask_fit.py")
     assert_codes_are(joblib.load("autoencoder.joblib"), frame)
