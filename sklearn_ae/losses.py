@@ -46,6 +46,24 @@ class SquaredError(CellLoss):
         """Compare two tensors of the same shape."""
         return self.factor * F.mse_loss(prediction, target, reduction=reduction)
 
+    def with_gradient(
+        self, predictions: torch.Tensor, target: torch.Tensor, shares: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a weighed sum of the losses of predictions, and its gradient, without autograd.
+
+        Parameters
+        ----------
+        predictions : Tensor of shape (n_predictions, n, n_columns)
+            Several of one target.
+        target : Tensor of shape (n, n_columns)
+            That.
+        shares : Tensor of shape (n_predictions,)
+            The weights.
+        """
+        missed = predictions - target
+        gradient = missed * (shares * (2 * self.factor / target.numel())).view(-1, 1, 1)
+        return torch.dot(missed.flatten(), gradient.flatten()) / 2, gradient
+
 
 class AbsoluteError(CellLoss):
     """Mean absolute error, divided by `unit`."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from sklearn_ae.modules.corrected import Corrected, Gate
 from sklearn_ae.modules.nested import Between
-from sklearn_ae.modules.pullback import Pull, forward_of, seen_by, vjp_in_turn
+from sklearn_ae.modules.pullback import Pull, forward_of, in_turn, seen_by
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
 
@@ -73,8 +73,10 @@ def _sequential(layers: Any) -> Parted | None:
     if last is None:
         return None
 
+    rule = in_turn(before)
+
     def features(z: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-        hidden, pull = vjp_in_turn(before, z)
+        hidden, pull = rule(z)
         found, pull_last = last.features(hidden)
         return found, lambda gradient: pull(pull_last(gradient))
 

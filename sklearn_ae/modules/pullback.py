@@ -3,6 +3,7 @@
 Recording and replaying costs a small network more than its arithmetic.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,8 +20,13 @@ from sklearn_ae.modules.tied import Transposed
 
 # Cells of an activation from which torch's own gradient is faster in float32.
 MANY = 2**12
-# Maps the gradient of something by the outputs to that by the inputs.
-Pull = Callable[[torch.Tensor], torch.Tensor]
+# Maps the gradient of something by the outputs to that by the inputs. Those of modules that can
+# learn so (`can_learn`) take two more arguments: a dict, to which the gradients by the weights are
+# added, and whether that by the inputs is wanted.
+Pull = Callable[..., torch.Tensor]
+# Maps inputs to outputs, and to what pulls gradients back.
+Rule = Callable[..., tuple[torch.Tensor, Pull]]
+Learned = dict[torch.Tensor, torch.Tensor]
 
 
 def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
@@ -48,11 +54,41 @@ def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     >>> bool((pull(torch.tensor([[1.0, 0.0]])) == layer.weight[0]).all())
     True
     """
+    return rule_of(module)(x)
+
+
+def rule_of(module: nn.Module) -> Rule:
+    """Return ``x -> vjp(module, x)``, for as long as the module stays what it is."""
     forward = forward_of(module)
     if forward in DERIVATIVES:
-        output, derivative = DERIVATIVES[forward](module, x)
-        return output, lambda gradient: gradient * derivative
-    return PULLBACKS.get(forward, _any)(module, x)
+        return functools.partial(_of_each_number, DERIVATIVES[forward], module)
+    return RULES.get(forward, _any)(module)
+
+
+def can_learn(module: Any) -> bool:
+    """Tell whether what pulls back here gives the gradients of all weights of a module too."""
+    forward = forward_of(module)
+    hooks = [module._backward_hooks, module._backward_pre_hooks]
+    for weight in module.parameters(recurse=False):
+        # A tensor that was never hooked may have None.
+        hooks += [weight._backward_hooks, weight._post_accumulate_grad_hooks]
+    if any(hooks):
+        return False
+    if forward == nn.Sequential.forward:
+        return all(map(can_learn, module))
+    if forward == Corrected.forward:
+        return can_learn(module.linear) and can_learn(module.correction)
+    if forward == Gate.forward:
+        return can_learn(module.module)
+    if forward == nn.GELU.forward:
+        return module.approximate == "none"
+    return forward in DERIVATIVES or forward in (
+        nn.Identity.forward,
+        nn.Linear.forward,
+        nn.ReLU.forward,
+        StartedLinear.forward,
+        Transposed.forward,
+    )
 
 
 def forward_of(module: Any) -> Callable | None:
@@ -70,47 +106,136 @@ def forward_of(module: Any) -> Callable | None:
     return None if is_changed else getattr(type(module), "forward", None)
 
 
-def _any(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    output, pull, *_ = torch.func.vjp(Isolated(module), x)
-    return output, lambda gradient: pull(gradient)[0]
+def _any(module: nn.Module) -> Rule:
+    def rule(x):
+        output, pull, *_ = torch.func.vjp(Isolated(module), x)
+        return output, lambda gradient, *_: pull(gradient)[0]
+
+    return rule
 
 
-def _linear(layer: Any, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    weight = layer.weight
-    return F.linear(x, weight, layer.bias), lambda gradient: gradient @ weight
+def _identity(module: nn.Identity) -> Rule:
+    return lambda x: (x, lambda gradient, *_: gradient)
 
 
-def _transposed(layer: Transposed, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    return layer(x), lambda gradient: gradient @ layer.weight.T
+def _linear(layer: nn.Linear) -> Rule:
+    weight, bias = layer.weight, layer.bias
+
+    def rule(x):
+        def back(gradient, learned=None, wanted=True):
+            if learned is not None:
+                _learn(learned, weight, gradient.T @ x)
+                if bias is not None:
+                    _learn(learned, bias, gradient.sum(0))
+            return gradient @ weight if wanted else gradient
+
+        return F.linear(x, weight, bias), back
+
+    return rule
 
 
-def vjp_in_turn(layers: Iterable[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    """Return the output of modules, one after the other, and what pulls gradients back."""
-    pulls: list[Pull] = []
-    for layer in layers:
-        x, pull = vjp(layer, x)
-        pulls.append(pull)
+def _transposed(layer: Transposed) -> Rule:
+    weight, bias = layer.weight, layer.bias
 
-    def back(gradient: torch.Tensor) -> torch.Tensor:
-        for pull in reversed(pulls):
-            gradient = pull(gradient)
-        return gradient
+    def rule(x):
+        def back(gradient, learned=None, wanted=True):
+            if learned is not None:
+                _learn(learned, weight, x.T @ gradient)
+                _learn(learned, bias, gradient.sum(0))
+            return gradient @ weight.T if wanted else gradient
 
-    return x, back
+        return F.linear(x, weight.T, bias), back
+
+    return rule
 
 
-def _corrected(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    # Where it fades counts as given, as in training.
-    weight = module.fade(x) * module.output_scale
-    linear, pull_linear = vjp(module.linear, x)
-    seen, slope = seen_by(module, x)
-    correction, pull_correction = vjp(module.correction, seen)
+def _started(layer: StartedLinear) -> Rule:
+    unit, change, bias_change = layer.unit, layer.change, layer.bias_change
 
-    def back(gradient: torch.Tensor) -> torch.Tensor:
-        corrected = pull_correction(gradient * weight)
-        return torch.addcmul(pull_linear(gradient), corrected, slope)
+    def rule(x):
+        weight = layer.weight
 
-    return torch.addcmul(linear, weight, correction), back
+        def back(gradient, learned=None, wanted=True):
+            if learned is not None:
+                changed = x.T @ gradient if layer.transposes else gradient.T @ x
+                _learn(learned, change, changed.mul_(unit))
+                _learn(learned, bias_change, gradient.sum(0).mul_(unit))
+            return gradient @ weight if wanted else gradient
+
+        return F.linear(x, weight, layer.bias), back
+
+    return rule
+
+
+def _learn(learned: Learned, weight: torch.Tensor, gradient: torch.Tensor) -> None:
+    """Add the gradient by a weight, which two layers may share."""
+    learned[weight] = learned[weight] + gradient if weight in learned else gradient
+
+
+def in_turn(layers: Iterable[nn.Module]) -> Rule:
+    """Return the rule of modules, one after the other."""
+    rules = [rule_of(layer) for layer in layers]
+
+    def rule(x):
+        pulls: list[Pull] = []
+        for rule in rules:
+            x, pull = rule(x)
+            pulls.append(pull)
+
+        def back(gradient, learned=None, wanted=True):
+            for i in range(len(pulls) - 1, -1, -1):
+                gradient = pulls[i](gradient, learned, wanted or i > 0)
+            return gradient
+
+        return x, back
+
+    return rule
+
+
+def _corrected(module: Corrected) -> Rule:
+    linear, correction = rule_of(module.linear), rule_of(module.correction)
+
+    def rule(x, factor=None):
+        # Where it fades counts as given.
+        weight = module.fade(x) * module.output_scale
+        if factor is not None:
+            weight = weight * factor
+        bounded = torch.clamp(x, module.low, module.high)
+        straight, pull_linear = linear(x)
+        corrected, pull_correction = correction(bounded / module.input_scale)
+
+        def back(gradient, learned=None, wanted=True):
+            by_correction = pull_correction(gradient * weight, learned, wanted)
+            by_linear = pull_linear(gradient, learned, wanted)
+            if not wanted:
+                return gradient
+            slope = (bounded == x) / module.input_scale
+            return torch.addcmul(by_linear, by_correction, slope)
+
+        return torch.addcmul(straight, weight, corrected), back
+
+    return rule
+
+
+def inside_rule_of(module: Any) -> Rule:
+    """Return the rule of `Corrected.inside`."""
+    linear, correction = rule_of(module.linear), rule_of(module.correction)
+    weight, unit = module.output_scale, module.input_scale
+    # As those of rows are.
+    is_one = bool((unit == 1).all())
+
+    def rule(x):
+        straight, pull_linear = linear(x)
+        corrected, pull_correction = correction(x if is_one else x / unit)
+
+        def back(gradient, learned=None, wanted=True):
+            by_correction = pull_correction(gradient * weight, learned, wanted)
+            by_linear = pull_linear(gradient, learned, wanted)
+            return torch.addcdiv(by_linear, by_correction, unit) if wanted else gradient
+
+        return torch.addcmul(straight, weight, corrected), back
+
+    return rule
 
 
 def seen_by(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -119,47 +244,81 @@ def seen_by(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     return bounded / module.input_scale, (bounded == x) / module.input_scale
 
 
-def _gate(module: Gate, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    output, pull = vjp(module.module, x)
-    return module.gain * output, lambda gradient: pull(gradient * module.gain)
+def _gate(module: Gate) -> Rule:
+    inner = rule_of(module.module)
+
+    def rule(x):
+        output, pull = inner(x)
+
+        def back(gradient, learned=None, wanted=True):
+            if learned is not None:
+                _learn(learned, module.gain, (gradient * output).sum(0))
+            return pull(gradient * module.gain, learned, wanted)
+
+        return module.gain * output, back
+
+    return rule
 
 
-def _between(module: Between, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    n = x.shape[-1] - module.rest.in_features
-    smaller, pull_smaller = vjp(module.smaller, x[..., :n])
-    rest, pull_rest = vjp(module.rest, x[..., n:])
-    larger, pull_larger = vjp(module.larger, x)
+def _between(module: Between) -> Rule:
+    smaller, larger, rest = (rule_of(part) for part in (module.smaller, module.larger, module.rest))
 
-    def back(gradient: torch.Tensor) -> torch.Tensor:
-        small = torch.cat([pull_smaller(gradient), pull_rest(gradient)], -1)
-        return torch.lerp(small, pull_larger(gradient), module.share)
+    def rule(x):
+        n = x.shape[-1] - module.rest.in_features
+        small, pull_smaller = smaller(x[..., :n])
+        others, pull_rest = rest(x[..., n:])
+        large, pull_larger = larger(x)
 
-    return torch.lerp(smaller + rest, larger, module.share), back
+        def back(gradient, *_):
+            below = torch.cat([pull_smaller(gradient), pull_rest(gradient)], -1)
+            return torch.lerp(below, pull_larger(gradient), module.share)
+
+        return torch.lerp(small + others, large, module.share), back
+
+    return rule
 
 
-def _gelu(module: nn.GELU, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    if module.approximate != "none":
-        return _any(module, x)
+def _of_each_number(kind, module, x):
+    output, derivative = kind(module, x)
+    return output, lambda gradient, *_: gradient * derivative
+
+
+def _relu(module: nn.ReLU) -> Rule:
+    def rule(x):
+        output = torch.relu(x)
+        # Products with truth values take several times as long.
+        return output, lambda gradient, *_: torch.ops.aten.threshold_backward(gradient, output, 0)
+
+    return rule
+
+
+def _gelu(module: nn.GELU) -> Rule:
+    return _gelu_of if module.approximate == "none" else _any(module)
+
+
+def _gelu_of(x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
     # torch is fast at many in this dtype, and slow to begin.
     if x.dtype == torch.float32 and x.numel() > MANY:
-        return F.gelu(x), lambda gradient: torch.ops.aten.gelu_backward(gradient, x)
+        gelu_backward = torch.ops.aten.gelu_backward
+        return F.gelu(x), lambda gradient, *_: gelu_backward(gradient, x)
     # The normal distribution function and its density. New arrays cost as much as what is computed.
     below = torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5)
     density = x.square().mul_(-0.5).exp_()
     derivative = torch.addcmul(below, x, density, value=1 / math.sqrt(2 * math.pi))
-    return x * below, lambda gradient: gradient * derivative
+    return x * below, lambda gradient, *_: gradient * derivative
 
 
-PULLBACKS: dict[Callable | None, Callable[[Any, torch.Tensor], tuple[torch.Tensor, Pull]]] = {
+RULES: dict[Callable | None, Callable[[Any], Rule]] = {
     nn.Linear.forward: _linear,
-    StartedLinear.forward: _linear,
+    StartedLinear.forward: _started,
     Transposed.forward: _transposed,
-    nn.Sequential.forward: vjp_in_turn,
+    nn.Sequential.forward: in_turn,
     Corrected.forward: _corrected,
     Gate.forward: _gate,
     Between.forward: _between,
-    nn.Identity.forward: lambda module, x: (x, lambda gradient: gradient),
+    nn.Identity.forward: _identity,
     nn.GELU.forward: _gelu,
+    nn.ReLU.forward: _relu,
 }
 
 
@@ -189,7 +348,6 @@ DERIVATIVES: dict[
     Callable | None, Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 ] = {
     nn.ELU.forward: _elu,
-    nn.ReLU.forward: lambda module, x: (torch.relu(x), x > 0),
     nn.Sigmoid.forward: _sigmoid,
     nn.SiLU.forward: _silu,
     nn.Tanh.forward: _tanh,

@@ -5,7 +5,7 @@ from torch import nn
 
 from sklearn_ae.modules.autoencoder import Autoencoder
 from sklearn_ae.modules.parted import Parted, parted
-from sklearn_ae.modules.pullback import Pull, vjp
+from sklearn_ae.modules.pullback import Pull, rule_of
 
 # A step that makes things worse is shortened by it, and no step is so much longer than the one
 # before.
@@ -125,6 +125,7 @@ class _InRows:
 
     def __init__(self, decoder: nn.Module, codes: torch.Tensor, x: torch.Tensor):
         self.decoder = decoder
+        self.rule = rule_of(decoder)
         self.x = x
         self.start = self.around(codes)
 
@@ -134,7 +135,7 @@ class _InRows:
 
     def around(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the errors of codes and half the gradients."""
-        rebuilt, pull = vjp(self.decoder, codes)
+        rebuilt, pull = self.rule(codes)
         missed = rebuilt - self.x  # itself half the gradient at the decoder's end
         return _square(missed), pull(missed)
 

@@ -12,7 +12,15 @@ from sklearn_ae.modules import (
     transposed,
 )
 from sklearn_ae.modules.nested import Between
-from sklearn_ae.modules.pullback import DERIVATIVES, MANY, PULLBACKS, vjp
+from sklearn_ae.modules.pullback import (
+    DERIVATIVES,
+    MANY,
+    RULES,
+    can_learn,
+    inside_rule_of,
+    rule_of,
+    vjp,
+)
 
 KNOWN_ACTIVATIONS = [nn.ELU, nn.GELU, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Tanh]
 
@@ -71,7 +79,7 @@ def test_gelu_in_float32_is_that_in_float64(n_rows):
 def test_every_kind_is_tried():
     tried = {*KNOWN_ACTIVATIONS, nn.Linear, StartedLinear, Transposed, nn.Sequential}
     tried |= {nn.Identity, Corrected, Gate, Between}
-    assert {*DERIVATIVES, *PULLBACKS} == {kind.forward for kind in tried}
+    assert {*DERIVATIVES, *RULES} == {kind.forward for kind in tried}
 
 
 @pytest.mark.parametrize("name", ["forward", "__call__"])
@@ -125,3 +133,94 @@ def test_an_unknown_module_may_compute_in_place():
     assert torch.equal(output, 2 * x)
     assert torch.equal(pull(torch.ones_like(x)), torch.full_like(x, 2))
     assert torch.equal(x, draw(4, 3))
+
+
+def tied():
+    """Make two layers that share a weight."""
+    encoder = dense(3, [4], 2, nn.Tanh, generator())
+    return nn.Sequential(encoder, transposed(encoder))
+
+
+def tied_paths():
+    first = StartedLinear(draw(4, 3), draw(4), 0.1)
+    return nn.Sequential(first, StartedLinear(draw(3, 4), draw(3), 0.1, first))
+
+
+LEARNS = {
+    **{name: KNOWN[name] for name in KNOWN if "ooked" not in name and "unknown" not in name},
+    "no bias": lambda: nn.Linear(3, 4, bias=False),
+    "tied": tied,
+    "tied paths": tied_paths,
+}
+NOT_LEARNED = {"GELU by tanh", "Between", "of its own"}
+for name in NOT_LEARNED:
+    del LEARNS[name]
+
+
+@pytest.mark.parametrize("make", LEARNS.values(), ids=LEARNS)
+def test_gradients_by_weights_are_those_of_autograd(make):
+    module, x = make().double(), draw(20, 3).requires_grad_()
+    assert can_learn(module)
+    weights = list(module.parameters())
+    output = module(x)
+    gradient = torch.randn(output.shape, generator=generator(), dtype=torch.float64)
+    expected = torch.autograd.grad(output, [x, *weights], gradient, allow_unused=True)
+    with torch.no_grad():
+        _, pull = vjp(module, x.detach())
+        for wanted in (True, False):
+            learned = {}
+            pulled = pull(gradient, learned, wanted)
+            for weight, theirs in zip(weights, expected[1:], strict=True):
+                torch.testing.assert_close(learned[weight], theirs, rtol=1e-10, atol=1e-12)
+            if wanted:
+                torch.testing.assert_close(pulled, expected[0], rtol=1e-10, atol=1e-12)
+    assert len(learned) == len(weights)
+
+
+@pytest.mark.parametrize("unit", [1.0, 2.0])
+def test_gradients_inside_of_all_bounds(unit):
+    module, x = corrected(), (0.1 * draw(20, 3)).requires_grad_()
+    module.input_scale.fill_(unit)
+    output, (found, pull) = module.inside(x), inside_rule_of(module)(x.detach())
+    torch.testing.assert_close(found, output)
+    weights = list(module.parameters())
+    expected = torch.autograd.grad(output, [x, *weights], torch.ones_like(output))
+    learned = {}
+    pulled = pull(torch.ones_like(output), learned)
+    torch.testing.assert_close([pulled, *(learned[w] for w in weights)], list(expected))
+
+
+def test_gradients_of_resized_corrections():
+    module, x = corrected(), draw(20, 3).requires_grad_()
+    factor = torch.linspace(0.5, 2, 20, dtype=torch.float64)[:, None]
+    output, (found, pull) = module.resized(x, factor), rule_of(module)(x.detach(), factor)
+    torch.testing.assert_close(found, output)
+    weights = list(module.parameters())
+    expected = torch.autograd.grad(output, [x, *weights], torch.ones_like(output))
+    learned = {}
+    pulled = pull(torch.ones_like(output), learned)
+    torch.testing.assert_close([pulled, *(learned[w] for w in weights)], list(expected))
+
+
+@pytest.mark.parametrize("name", sorted(NOT_LEARNED | {n for n in KNOWN if "unknown" in n}))
+def test_what_is_not_learned_here(name):
+    assert not can_learn(KNOWN[name]())
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda layer: layer.register_forward_hook(lambda *args: None),
+        lambda layer: layer.register_full_backward_hook(lambda *args: None),
+        lambda layer: layer.register_full_backward_pre_hook(lambda *args: None),
+        lambda layer: layer.weight.register_hook(lambda gradient: None),
+        lambda layer: layer.bias.register_post_accumulate_grad_hook(lambda weight: None),
+    ],
+)
+def test_what_is_hooked_is_not_learned_here(hook):
+    layers = dense(3, [4], 5, nn.Tanh, generator())
+    assert can_learn(layers)
+    handle = hook(layers[0])
+    assert not can_learn(layers)
+    handle.remove()
+    assert can_learn(layers)

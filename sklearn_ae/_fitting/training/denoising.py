@@ -53,20 +53,24 @@ class Denoising:
 
         `decoded` gives the loss of codes: ``(decoder, criterion, codes, rows, *weight)``.
         """
-        inputs = self.corrupt(rows)
-        if self.emphasis == 0.5 and network.head is None and not self.masks_tokens:
-            return decoded(network.decoder, criterion, network.encoder(inputs), rows)
-        # A cell that is drawn and yet keeps its value is not corrupted.
+        inputs, weight = self.inputs(rows)
+        if network.head is None and not self.masks_tokens:
+            return decoded(network.decoder, criterion, network.encoder(inputs), rows, *weight)
         corrupted = inputs != rows
         codes = network.encoder(inputs, *([corrupted] if self.masks_tokens else []))
-        weight = []
-        if self.emphasis != 0.5:
-            weight = [torch.where(corrupted, 2 * self.emphasis, 2 * (1 - self.emphasis))]
         loss, rebuilt = decoded(network.decoder, criterion, codes, rows, *weight)
         if network.head is not None:
             found = F.binary_cross_entropy_with_logits(network.head(codes), corrupted.to(codes))
             loss = loss + self.head_weight * found
         return loss, rebuilt
+
+    def inputs(self, rows: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return corrupted rows and, if not all count alike, the weights of the cells."""
+        inputs = self.corrupt(rows)
+        if self.emphasis == 0.5:
+            return inputs, []
+        # A cell that is drawn and yet keeps its value is not corrupted.
+        return inputs, [torch.where(inputs != rows, 2 * self.emphasis, 2 * (1 - self.emphasis))]
 
 
 def make_denoising(

@@ -17,6 +17,7 @@ from sklearn_ae._fitting.training.averaging import (
     remembered,
 )
 from sklearn_ae._fitting.training.denoising import Denoising
+from sklearn_ae._fitting.training.explicit import ExplicitStep, can_be_explicit
 from sklearn_ae._fitting.training.prefixes import Prefixes, whole_loss
 from sklearn_ae._optimizers import SGD
 from sklearn_ae._processes import Processes
@@ -46,6 +47,9 @@ class ReconstructionNet(NeuralNet):
         skorch's.
     """
 
+    # Kept over an epoch in which no callback can change the module.
+    explicit: ExplicitStep | None = None
+
     def __init__(
         self,
         module: nn.Module,
@@ -73,6 +77,10 @@ class ReconstructionNet(NeuralNet):
 
     def _backwards(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the gradient of the loss of rows; return the loss, and the rows rebuilt."""
+        explicit = self.explicit or self._explicit_step()
+        if explicit is not None:
+            inputs, weight = (rows, []) if self.denoising is None else self.denoising.inputs(rows)
+            return explicit.backward(inputs, rows, *weight)
         network, criterion = self.module_, self.criterion_
         decoded = whole_loss if self.prefixes is None else self.prefixes.loss
         if self.denoising is None:
@@ -82,6 +90,12 @@ class ReconstructionNet(NeuralNet):
             loss, y_pred = self.denoising.loss(network, criterion, rows, decoded)
         loss.backward()
         return loss, y_pred
+
+    def _explicit_step(self) -> ExplicitStep | None:
+        """Return what computes gradients without autograd, if all of the network is known."""
+        if not can_be_explicit(self.module_):
+            return None
+        return ExplicitStep(self.module_, self.criterion_, self.inside, self.prefixes)
 
     def _backwards_together(
         self, processes: Processes, rows: torch.Tensor
@@ -151,15 +165,20 @@ class ReconstructionNet(NeuralNet):
         if not listened:
             # Callbacks that look for a batch, as Checkpoint does, find one without records.
             self.history.new_batch()
-        for i, batch in enumerate(iterator):
-            if listened:
-                self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
-            losses[i] = step["loss"].detach()
-            if listened:
-                self.history.record_batch(prefix + "_loss", step["loss"].item())
-                self.history.record_batch(prefix + "_batch_size", sizes[i])
-                self.notify("on_batch_end", batch=batch, training=training, **step)
+        if training and not listened:
+            self.explicit = self._explicit_step()
+        try:
+            for i, batch in enumerate(iterator):
+                if listened:
+                    self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                losses[i] = step["loss"].detach()
+                if listened:
+                    self.history.record_batch(prefix + "_loss", step["loss"].item())
+                    self.history.record_batch(prefix + "_batch_size", sizes[i])
+                    self.notify("on_batch_end", batch=batch, training=training, **step)
+        finally:
+            self.explicit = None
         weights = torch.tensor(sizes, dtype=torch.float64, device="cpu")
         total, n_rows = float(losses.cpu() @ weights), float(sum(sizes))
         if self.processes is not None:

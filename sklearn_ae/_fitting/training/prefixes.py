@@ -1,7 +1,7 @@
 """What is asked of a code in training: the whole of it, and a prefix that each step draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,26 @@ def whole_loss(
     """Return the loss of the whole codes, and what they are decoded to."""
     rebuilt = decoder(codes)
     return criterion(rebuilt, rows, *weight), rebuilt
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step asks of a prefix.
+
+    Attributes
+    ----------
+    mask : Tensor of shape (2, 1, n_components)
+        1 for the numbers that the whole code and the prefix have.
+    factor : list of a Tensor of shape (2 * n, 1)
+        Size of the decoder's correction for the whole codes and, below, the prefixes, in that for
+        the whole; empty where it is 1 for all.
+    shares : Tensor of shape (2,)
+        What the losses of both count.
+    """
+
+    mask: torch.Tensor
+    factor: list[torch.Tensor]
+    shares: torch.Tensor
 
 
 @dataclass
@@ -49,10 +69,25 @@ class Prefixes:
     losses: Sequence[float]
     sizes: Sequence[int]
     generator: np.random.Generator
+    _steps: dict[tuple[int, int], Step] = field(default_factory=dict, init=False, repr=False)
 
     def draw(self) -> int:
         """Draw the size of a step."""
         return int(self.generator.integers(1, len(self.ratios)))
+
+    def step(self, codes: torch.Tensor) -> Step:
+        """Draw the size of a step for these codes, and return what is asked."""
+        size, n_rows = self.draw(), len(codes)
+        if (size, n_rows) not in self._steps:
+            mask = codes.new_ones(2, 1, len(self.ratios))
+            mask[1, :, size:] = 0
+            factor = [codes.new_ones(2 * n_rows, 1)] if self.ratios[size - 1] != 1 else []
+            for prefixes in factor:
+                prefixes[n_rows:] = self.ratios[size - 1]
+            share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
+            shares = codes.new_tensor([1.0, share * self._weight(size)]) / (1 + share)
+            self._steps[size, n_rows] = Step(mask, factor, shares)
+        return self._steps[size, n_rows]
 
     def loss(
         self,
@@ -63,13 +98,13 @@ class Prefixes:
         *weight: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the weighed loss of whole codes and prefixes, and what the whole becomes."""
-        n_rows, size = len(codes), self.draw()
+        step = self.step(codes)
         # Decoded together: small networks wait for little else than the number of operations.
-        both = torch.cat([codes, _prefixes(codes, size)])
-        whole, prefix = self._decode(decoder, both, size, n_rows).split(n_rows)
-        found, part = (criterion(rebuilt, rows, *weight) for rebuilt in (whole, prefix))
-        share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
-        return (found + share * self._weight(size) * part) / (1 + share), whole
+        both = (codes * step.mask).flatten(0, 1)
+        decode = decoder.resized if step.factor else decoder
+        whole, prefix = decode(both, *step.factor).split(len(codes))
+        losses = [criterion(rebuilt, rows, *weight) for rebuilt in (whole, prefix)]
+        return torch.stack(losses).to(step.shares) @ step.shares, whole
 
     def watched(
         self, decoder: Any, criterion: nn.Module, codes: torch.Tensor, rows: torch.Tensor
@@ -85,14 +120,12 @@ class Prefixes:
         """Return the mean of the losses of each size over those that are watched, likewise."""
         return float(np.mean([self._weight(n) * losses[n - 1] for n in self.sizes]))
 
-    def _decode(self, decoder, codes, size, n_whole=0):
-        """Decode codes: some that are whole, and the prefixes."""
+    def _decode(self, decoder, codes, size):
+        """Decode prefixes."""
         ratio = self.ratios[size - 1]
         if ratio == 1:
             return decoder(codes)
-        factor = codes.new_full((len(codes), 1), ratio)
-        factor[:n_whole] = 1
-        return decoder.resized(codes, factor)
+        return decoder.resized(codes, codes.new_full((len(codes), 1), ratio))
 
     def _weight(self, size: int) -> float:
         """Return what the loss of a prefix counts in units of that of the whole code."""

@@ -1,0 +1,97 @@
+"""A step of training whose gradients are written out."""
+
+import torch
+from torch import nn
+
+from sklearn_ae._fitting.training.prefixes import Prefixes, Step
+from sklearn_ae.losses import SquaredError
+from sklearn_ae.modules import Autoencoder
+from sklearn_ae.modules.pullback import Learned, can_learn, forward_of, inside_rule_of, rule_of
+
+
+def can_be_explicit(network: Autoencoder) -> bool:
+    """Tell whether the gradients of all of a network's weights are known."""
+    if forward_of(network) != Autoencoder.forward or network.head is not None:
+        return False
+    return can_learn(network.encoder) and can_learn(network.decoder)
+
+
+class ExplicitStep:
+    """Computes what autograd would, without it: the loss of a batch and the gradients.
+
+    Autograd looks after each operation by itself, which takes a small network longer than its
+    arithmetic.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        One that `can_be_explicit`; it stays what it is but for its weights.
+    criterion : nn.Module
+        The loss.
+    inside : bool
+        Whether rows are known to lie where the correction of the encoder is not bounded.
+    prefixes : Prefixes or None
+        What is asked of prefixes of the codes.
+    """
+
+    def __init__(
+        self, network: Autoencoder, criterion: nn.Module, inside: bool, prefixes: Prefixes | None
+    ):
+        self.encode = (inside_rule_of if inside else rule_of)(network.encoder)
+        self.decode = rule_of(network.decoder)
+        self.criterion = criterion
+        self.prefixes = prefixes
+
+    @torch.no_grad()
+    def backward(
+        self, inputs: torch.Tensor, rows: torch.Tensor, *weight: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Set the gradients of the weights.
+
+        Parameters
+        ----------
+        inputs : Tensor of shape (n, n_columns)
+            What the network sees.
+        rows : Tensor of shape (n, n_columns)
+            What it is to make of them.
+        *weight : Tensor of shape (n, n_columns)
+            What each cell counts.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+            The loss.
+        rebuilt : Tensor of shape (n, n_columns)
+            What whole codes become.
+        """
+        codes, pull_codes = self.encode(inputs)
+        step = _whole(codes) if self.prefixes is None else self.prefixes.step(codes)
+        # The same codes, each as the whole and as what else is asked of it.
+        asked = codes * step.mask
+        rebuilt, pull_rebuilt = self.decode(asked.flatten(0, 1), *step.factor)
+        rebuilt = rebuilt.view(len(asked), *rows.shape)
+        loss, gradient = self._loss(rebuilt, rows, step.shares, *weight)
+        learned: Learned = {}
+        by_asked = pull_rebuilt(gradient.flatten(0, 1), learned).view_as(asked)
+        pull_codes((by_asked * step.mask).sum(0), learned, False)
+        for parameter, gradient in learned.items():
+            if parameter.requires_grad:
+                before = parameter.grad
+                parameter.grad = gradient if before is None else before + gradient
+        return loss, rebuilt[0]
+
+    def _loss(self, rebuilt, rows, shares, *weight):
+        """Return a weighed sum of losses of what rows became, and its gradient."""
+        if type(self.criterion) is SquaredError and not weight:
+            return self.criterion.with_gradient(rebuilt, rows, shares)
+        with torch.enable_grad():
+            leaf = rebuilt.detach().requires_grad_()
+            losses = torch.stack([self.criterion(part, rows, *weight) for part in leaf])
+            loss = losses.to(shares) @ shares
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        return loss.detach(), gradient
+
+
+def _whole(codes: torch.Tensor) -> Step:
+    """Return what is asked where it is nothing of prefixes."""
+    return Step(codes.new_ones(1, 1, codes.shape[1]), [], codes.new_ones(1))
