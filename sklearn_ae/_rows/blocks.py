@@ -9,7 +9,7 @@ from scipy import sparse
 # Bounds the memory, and what hidden layers make of so many rows stays in a processor's cache.
 BLOCK_CELLS = 2**20
 # In float32; of wider numbers the cache holds fewer.
-BLOCK_ROWS = 512
+BLOCK_ROWS = 1024
 SINGLE = 4
 
 

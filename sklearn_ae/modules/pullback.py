@@ -18,8 +18,9 @@ from sklearn_ae.modules.nested import Between
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
 
-# Cells of an activation from which torch's own gradient is faster in float32.
-MANY = 2**12
+# Cells of an activation from which torch's own gradient is faster in float32, and up to which it is
+# in float64.
+MANY, FEW = 2**12, 2**10
 # Maps the gradient of something by the outputs to that by the inputs. Those of modules that can
 # learn so (`can_learn`) take two more arguments: a dict, to which the gradients by the weights are
 # added, and whether that by the inputs is wanted.
@@ -194,23 +195,24 @@ def in_turn(layers: Iterable[nn.Module]) -> Rule:
 
 def _corrected(module: Corrected) -> Rule:
     linear, correction = rule_of(module.linear), rule_of(module.correction)
+    fade, low, high = module.fade, module.low, module.high
+    unit, output_scale = module.input_scale, module.output_scale
 
     def rule(x, factor=None):
         # Where it fades counts as given.
-        weight = module.fade(x) * module.output_scale
+        weight = fade(x) * output_scale
         if factor is not None:
             weight = weight * factor
-        bounded = torch.clamp(x, module.low, module.high)
+        bounded = torch.clamp(x, low, high)
         straight, pull_linear = linear(x)
-        corrected, pull_correction = correction(bounded / module.input_scale)
+        corrected, pull_correction = correction(bounded / unit)
 
         def back(gradient, learned=None, wanted=True):
             by_correction = pull_correction(gradient * weight, learned, wanted)
             by_linear = pull_linear(gradient, learned, wanted)
             if not wanted:
                 return gradient
-            slope = (bounded == x) / module.input_scale
-            return torch.addcmul(by_linear, by_correction, slope)
+            return torch.addcmul(by_linear, by_correction, (bounded == x) / unit)
 
         return torch.addcmul(straight, weight, corrected), back
 
@@ -297,15 +299,17 @@ def _gelu(module: nn.GELU) -> Rule:
 
 
 def _gelu_of(x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    # torch is fast at many in this dtype, and slow to begin.
-    if x.dtype == torch.float32 and x.numel() > MANY:
+    if x.numel() > MANY if x.dtype == torch.float32 else x.numel() <= FEW:
         gelu_backward = torch.ops.aten.gelu_backward
         return F.gelu(x), lambda gradient, *_: gelu_backward(gradient, x)
     # The normal distribution function and its density. New arrays cost as much as what is computed.
-    below = torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5)
-    density = x.square().mul_(-0.5).exp_()
-    derivative = torch.addcmul(below, x, density, value=1 / math.sqrt(2 * math.pi))
-    return x * below, lambda gradient, *_: gradient * derivative
+    below = (x * math.sqrt(0.5)).erf_().add_(1).mul_(0.5)
+
+    def back(gradient, *_):
+        density = (x * x).mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
+        return density.mul_(x).add_(below).mul_(gradient)
+
+    return x * below, back
 
 
 RULES: dict[Callable | None, Callable[[Any], Rule]] = {

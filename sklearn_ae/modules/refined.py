@@ -89,7 +89,7 @@ class RefinedEncoder(nn.Module):
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
             factor = (gradient * turned).sum(-1, keepdim=True) / _square(turned)
             factor = torch.where(factor > 0, factor.clamp(max=STRETCHED), 1.0)
-            step = torch.where(better, step * factor, step * SHORTENED)
+            step = step * torch.where(better, factor, SHORTENED)
             codes = torch.where(better, tried, codes)
             gradient = torch.where(better, tried_gradient, gradient)
             error = torch.where(better, tried_error, error)
@@ -124,18 +124,18 @@ class _InRows:
     """
 
     def __init__(self, decoder: nn.Module, codes: torch.Tensor, x: torch.Tensor):
-        self.decoder = decoder
-        self.rule = rule_of(decoder)
+        self.decode = rule_of(decoder)
         self.x = x
         self.start = self.around(codes)
 
     def at(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the errors of codes."""
-        return _square(self.decoder(codes) - self.x)
+        rebuilt, _ = self.decode(codes)
+        return _square(rebuilt - self.x)
 
     def around(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the errors of codes and half the gradients."""
-        rebuilt, pull = self.rule(codes)
+        rebuilt, pull = self.decode(codes)
         missed = rebuilt - self.x  # itself half the gradient at the decoder's end
         return _square(missed), pull(missed)
 
@@ -176,7 +176,7 @@ class _InFeatures:
 
 
 def _square(x: torch.Tensor) -> torch.Tensor:
-    return x.square().sum(-1, keepdim=True)
+    return (x * x).sum(-1, keepdim=True)
 
 
 def refined(network: Autoencoder, n_steps: int) -> Autoencoder:
