@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
@@ -23,6 +24,17 @@ from sklearn_ae._sklearn import check_same_namespace
 
 # Rows that say what the columns of a source are.
 N_HEAD = 256
+
+
+def _check_decodes(estimator: Any) -> bool:
+    """Check that codes are those of the bottleneck."""
+    layer = getattr(estimator, "_code_layer", estimator.code_layer)
+    if layer is not None:
+        raise AttributeError(
+            f"code_layer={layer!r} makes transform return the activations of a hidden layer, which "
+            "inverse_transform cannot decode. Fit with code_layer=None, or use reconstruct."
+        )
+    return True
 
 
 class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -65,8 +77,11 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             return self._lazily("transform", X, self._n_features_out)
         return self._transform(self._check_rows(X, "transform"))
 
+    @available_if(_check_decodes)
     def inverse_transform(self, X: Any) -> Any:
         """Decode codes.
+
+        Not there with `code_layer`: the activations of a hidden layer cannot be decoded.
 
         Parameters
         ----------
@@ -81,15 +96,9 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         Raises
         ------
         ValueError
-            If the codes have a wrong width, or are those of a hidden layer (`code_layer`).
+            If the codes have a wrong width.
         """
         check_is_fitted(self)
-        if self._code_layer is not None:
-            raise ValueError(
-                f"code_layer={self._code_layer!r} makes transform return the activations of a "
-                "hidden layer, which inverse_transform cannot decode. Fit with code_layer=None, "
-                "or use reconstruct."
-            )
         if is_lazy(X):
             return self._lazily("inverse_transform", X, self.n_features_in_)
         check_same_namespace(X, self, attribute="mean_", method="inverse_transform")

@@ -107,6 +107,13 @@ def forward_of(module: Any) -> Callable | None:
     return None if is_changed else getattr(type(module), "forward", None)
 
 
+def is_traced(x: Any) -> bool:
+    """Tell whether a graph is made of what is computed, which is of any number of rows."""
+    if not isinstance(x, torch.Tensor) or torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return True
+    return torch.compiler.is_compiling()
+
+
 def _any(module: nn.Module) -> Rule:
     def rule(x):
         output, pull, *_ = torch.func.vjp(Isolated(module), x)
@@ -299,7 +306,8 @@ def _gelu(module: nn.GELU) -> Rule:
 
 
 def _gelu_of(x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    if x.numel() > MANY if x.dtype == torch.float32 else x.numel() <= FEW:
+    is_single, traced = x.dtype == torch.float32, is_traced(x)
+    if traced or (x.numel() > MANY if is_single else x.numel() <= FEW):
         gelu_backward = torch.ops.aten.gelu_backward
         return F.gelu(x), lambda gradient, *_: gelu_backward(gradient, x)
     # The normal distribution function and its density. New arrays cost as much as what is computed.

@@ -5,7 +5,7 @@ from torch import nn
 
 from sklearn_ae.modules.autoencoder import Autoencoder
 from sklearn_ae.modules.parted import Parted, parted
-from sklearn_ae.modules.pullback import Pull, rule_of
+from sklearn_ae.modules.pullback import Pull, is_traced, rule_of
 
 # A step that makes things worse is shortened by it, and no step is so much longer than the one
 # before.
@@ -97,9 +97,7 @@ class RefinedEncoder(nn.Module):
 
     def _missed_around(self, codes: torch.Tensor, x: torch.Tensor) -> "_InRows | _InFeatures":
         """Return what computes the errors of codes of these rows."""
-        # A traced graph, too, is of any number of rows.
-        traced = not isinstance(x, torch.Tensor) or torch.jit.is_tracing()  # type: ignore[attr-defined]
-        if self.by_products and not traced and not torch.compiler.is_compiling() and x.dim() == 2:
+        if self.by_products and not is_traced(x) and x.dim() == 2:
             n, width = x.shape
             exact = x.dtype == torch.float64 or self.n_steps <= MANY_STEPS
             parts = parted(self.decoder) if exact and n >= FEW_ROWS else None
