@@ -62,7 +62,7 @@ class SquaredError(CellLoss):
         """
         missed = predictions - target
         gradient = missed * (shares * (2 * self.factor / target.numel())).view(-1, 1, 1)
-        return torch.dot(missed.flatten(), gradient.flatten()) / 2, gradient
+        return torch.linalg.vecdot(missed, gradient).sum() / 2, gradient
 
 
 class AbsoluteError(CellLoss):

@@ -8,6 +8,8 @@ import torch
 from sklearn.decomposition import PCA
 
 from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._fitting import partial as partial_module
+from sklearn_ae._fitting import pieces as pieces_module
 from sklearn_ae._fitting.pieces import _with_copies
 from sklearn_ae._rows import Seen
 from sklearn_ae._rows import seen as seen_module
@@ -61,6 +63,22 @@ def test_rows_that_drift(far):
     assert not model.is_pca_
     model.partial_fit(more)
     assert to_pca(model, np.r_[rows, more], np.r_[curve(2000, rng), away(150)]) < 1.01
+
+
+@pytest.mark.parametrize("surely", [True, False])
+def test_a_network_that_is_not_surely_better_is_judged(surely, monkeypatch):
+    rng = np.random.default_rng(0)
+    model = AutoencoderTransformer(1, random_state=0).partial_fit(curve(2000, rng))
+    judged = []
+
+    def is_due(*args):
+        judged.append(pieces_module.is_due(*args))
+        return judged[-1]
+
+    monkeypatch.setattr(partial_module, "is_due", is_due)
+    monkeypatch.setattr(pieces_module, "is_surely_lower", lambda ours, theirs: surely)
+    model.partial_fit(curve(20, rng))
+    assert judged == [not surely]
 
 
 def seen_of(*pieces):

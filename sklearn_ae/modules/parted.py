@@ -9,7 +9,7 @@ from torch import nn
 
 from sklearn_ae.modules.corrected import Corrected, Gate
 from sklearn_ae.modules.nested import Between
-from sklearn_ae.modules.pullback import Pull, forward_of, in_turn, seen_by
+from sklearn_ae.modules.pullback import Pull, forward_of, in_turn
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
 
@@ -102,12 +102,13 @@ def _corrected(module: Corrected) -> Parted | None:
     def features(z: torch.Tensor) -> tuple[torch.Tensor, Pull]:
         fade = module.fade(z)
         straight, pull_linear = linear.features(z)
-        seen, slope = seen_by(module, z)
-        curved, pull_correction = correction.features(seen)
+        bounded = torch.clamp(z, module.low, module.high)
+        curved, pull_correction = correction.features(bounded / module.input_scale)
 
         def back(gradient: torch.Tensor) -> torch.Tensor:
             by_linear, by_curved, _ = gradient.split([n_linear, n_corrections, 1], -1)
             corrected = pull_correction(by_curved * fade)
+            slope = (bounded == z) / module.input_scale
             return torch.addcmul(pull_linear(by_linear), corrected, slope)
 
         return torch.cat([straight, curved * fade, fade], -1), back

@@ -6,7 +6,7 @@ Recording and replaying costs a small network more than its arithmetic.
 import functools
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -23,47 +23,40 @@ from sklearn_ae.modules.tied import Transposed
 MANY, FEW = 2**12, 2**10
 # Maps the gradient of something by the outputs to that by the inputs. Those of modules that can
 # learn so (`can_learn`) take two more arguments: a dict, to which the gradients by the weights are
-# added, and whether that by the inputs is wanted.
+# added, and whether that by the inputs is wanted; what they return is not, where it is not.
 Pull = Callable[..., torch.Tensor]
 # Maps inputs to outputs, and to what pulls gradients back.
 Rule = Callable[..., tuple[torch.Tensor, Pull]]
 Learned = dict[torch.Tensor, torch.Tensor]
 
 
-def vjp(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    """Return the output of a module and its vector-Jacobian product; in inference mode too.
+def rule_of(module: nn.Module) -> Rule:
+    """Return what maps inputs to outputs and vector-Jacobian products; in inference mode too.
 
     Parameters
     ----------
     module : nn.Module
         Any: what is not known here is left to `torch.func.vjp`.
-    x : Tensor of shape (n, n_inputs)
-        Where.
 
     Returns
     -------
-    output : Tensor of shape (n, n_outputs)
-        ``module(x)``.
-    pull : callable
-        Maps ``(n, n_outputs)`` to ``(n, n_inputs)``.
+    rule : callable
+        Maps ``(n, n_inputs)`` to what the module gives, ``(n, n_outputs)``, and to what pulls
+        gradients of that shape back to ``(n, n_inputs)``; for as long as nothing of the module but
+        the values of its weights is changed.
 
     Examples
     --------
     >>> import torch
     >>> layer = torch.nn.Linear(3, 2)
-    >>> output, pull = vjp(layer, torch.zeros(1, 3))
+    >>> output, pull = rule_of(layer)(torch.zeros(1, 3))
     >>> bool((pull(torch.tensor([[1.0, 0.0]])) == layer.weight[0]).all())
     True
     """
-    return rule_of(module)(x)
-
-
-def rule_of(module: nn.Module) -> Rule:
-    """Return ``x -> vjp(module, x)``, for as long as the module stays what it is."""
     forward = forward_of(module)
     if forward in DERIVATIVES:
         return functools.partial(_of_each_number, DERIVATIVES[forward], module)
-    return RULES.get(forward, _any)(module)
+    return KINDS[forward].rule(module) if forward in KINDS else _any(module)
 
 
 def can_learn(module: Any) -> bool:
@@ -75,21 +68,14 @@ def can_learn(module: Any) -> bool:
         hooks += [weight._backward_hooks, weight._post_accumulate_grad_hooks]
     if any(hooks):
         return False
-    if forward == nn.Sequential.forward:
-        return all(map(can_learn, module))
-    if forward == Corrected.forward:
-        return can_learn(module.linear) and can_learn(module.correction)
-    if forward == Gate.forward:
-        return can_learn(module.module)
-    if forward == nn.GELU.forward:
-        return module.approximate == "none"
-    return forward in DERIVATIVES or forward in (
-        nn.Identity.forward,
-        nn.Linear.forward,
-        nn.ReLU.forward,
-        StartedLinear.forward,
-        Transposed.forward,
-    )
+    if forward in DERIVATIVES:
+        return True
+    kind = KINDS.get(forward)
+    if kind is None or kind.weights is None:
+        return False
+    # What is computed, as by a parametrization, is no weight.
+    are_weights = all(name in module._parameters for name in kind.weights)
+    return are_weights and all(map(can_learn, kind.parts(module)))
 
 
 def forward_of(module: Any) -> Callable | None:
@@ -135,7 +121,7 @@ def _linear(layer: nn.Linear) -> Rule:
                 _learn(learned, weight, gradient.T @ x)
                 if bias is not None:
                     _learn(learned, bias, gradient.sum(0))
-            return gradient @ weight if wanted else gradient
+            return gradient @ weight if wanted else None
 
         return F.linear(x, weight, bias), back
 
@@ -150,7 +136,7 @@ def _transposed(layer: Transposed) -> Rule:
             if learned is not None:
                 _learn(learned, weight, x.T @ gradient)
                 _learn(learned, bias, gradient.sum(0))
-            return gradient @ weight.T if wanted else gradient
+            return gradient @ weight.T if wanted else None
 
         return F.linear(x, weight.T, bias), back
 
@@ -168,7 +154,7 @@ def _started(layer: StartedLinear) -> Rule:
                 changed = x.T @ gradient if layer.transposes else gradient.T @ x
                 _learn(learned, change, changed.mul_(unit))
                 _learn(learned, bias_change, gradient.sum(0).mul_(unit))
-            return gradient @ weight if wanted else gradient
+            return gradient @ weight if wanted else None
 
         return F.linear(x, weight, layer.bias), back
 
@@ -218,7 +204,7 @@ def _corrected(module: Corrected) -> Rule:
             by_correction = pull_correction(gradient * weight, learned, wanted)
             by_linear = pull_linear(gradient, learned, wanted)
             if not wanted:
-                return gradient
+                return None
             return torch.addcmul(by_linear, by_correction, (bounded == x) / unit)
 
         return torch.addcmul(straight, weight, corrected), back
@@ -240,17 +226,11 @@ def inside_rule_of(module: Any) -> Rule:
         def back(gradient, learned=None, wanted=True):
             by_correction = pull_correction(gradient * weight, learned, wanted)
             by_linear = pull_linear(gradient, learned, wanted)
-            return torch.addcdiv(by_linear, by_correction, unit) if wanted else gradient
+            return torch.addcdiv(by_linear, by_correction, unit) if wanted else None
 
         return torch.addcmul(straight, weight, corrected), back
 
     return rule
-
-
-def seen_by(module: Corrected, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what the correction sees of ``x``, and its derivative."""
-    bounded = torch.clamp(x, module.low, module.high)
-    return bounded / module.input_scale, (bounded == x) / module.input_scale
 
 
 def _gate(module: Gate) -> Rule:
@@ -295,6 +275,9 @@ def _of_each_number(kind, module, x):
 def _relu(module: nn.ReLU) -> Rule:
     def rule(x):
         output = torch.relu(x)
+        if is_traced(x):
+            # A graph may know no such operation.
+            return output, lambda gradient, *_: gradient * (output > 0)
         # Products with truth values take several times as long.
         return output, lambda gradient, *_: torch.ops.aten.threshold_backward(gradient, output, 0)
 
@@ -302,35 +285,64 @@ def _relu(module: nn.ReLU) -> Rule:
 
 
 def _gelu(module: nn.GELU) -> Rule:
-    return _gelu_of if module.approximate == "none" else _any(module)
+    approximate = module.approximate
+
+    def is_torchs(x):
+        if approximate != "none":
+            return True
+        return x.numel() > MANY if x.dtype == torch.float32 else x.numel() <= FEW
+
+    def rule(x):
+        # A graph is of any number of rows, and may know no such operation.
+        if not is_traced(x) and is_torchs(x):
+            gelu_backward = torch.ops.aten.gelu_backward
+            return F.gelu(x, approximate=approximate), lambda gradient, *_: gelu_backward(
+                gradient, x, approximate=approximate
+            )
+        if approximate != "none":
+            return _any(module)(x)
+        # The normal distribution function and its density. New arrays cost as much as what is
+        # computed.
+        below = torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5)
+
+        def back(gradient, *_):
+            density = x.square().mul_(-0.5).exp_()
+            return gradient * torch.addcmul(below, x, density, value=1 / math.sqrt(2 * math.pi))
+
+        return x * below, back
+
+    return rule
 
 
-def _gelu_of(x: torch.Tensor) -> tuple[torch.Tensor, Pull]:
-    is_single, traced = x.dtype == torch.float32, is_traced(x)
-    if traced or (x.numel() > MANY if is_single else x.numel() <= FEW):
-        gelu_backward = torch.ops.aten.gelu_backward
-        return F.gelu(x), lambda gradient, *_: gelu_backward(gradient, x)
-    # The normal distribution function and its density. New arrays cost as much as what is computed.
-    below = (x * math.sqrt(0.5)).erf_().add_(1).mul_(0.5)
+class Kind(NamedTuple):
+    """What is known of modules with one `forward`.
 
-    def back(gradient, *_):
-        density = (x * x).mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
-        return density.mul_(x).add_(below).mul_(gradient)
+    Attributes
+    ----------
+    rule : callable
+        Makes their rule.
+    weights : tuple of str or None
+        Names of the parameters that it gives gradients by; None if it gives none.
+    parts : callable
+        Gives the modules inside that have to be known too.
+    """
 
-    return x * below, back
+    rule: Callable[[Any], Rule]
+    weights: tuple[str, ...] | None = ()
+    parts: Callable[[Any], Iterable[nn.Module]] = lambda module: ()
 
 
-RULES: dict[Callable | None, Callable[[Any], Rule]] = {
-    nn.Linear.forward: _linear,
-    StartedLinear.forward: _started,
-    Transposed.forward: _transposed,
-    nn.Sequential.forward: in_turn,
-    Corrected.forward: _corrected,
-    Gate.forward: _gate,
-    Between.forward: _between,
-    nn.Identity.forward: _identity,
-    nn.GELU.forward: _gelu,
-    nn.ReLU.forward: _relu,
+KINDS: dict[Callable | None, Kind] = {
+    nn.Linear.forward: Kind(_linear, ("weight", "bias")),
+    StartedLinear.forward: Kind(_started, ("change", "bias_change")),
+    Transposed.forward: Kind(_transposed, ("weight", "bias")),
+    nn.Sequential.forward: Kind(in_turn, parts=list),
+    Corrected.forward: Kind(_corrected, parts=lambda module: (module.linear, module.correction)),
+    Gate.forward: Kind(_gate, ("gain",), lambda gate: (gate.module,)),
+    Between.forward: Kind(_between, None),
+    nn.Identity.forward: Kind(_identity),
+    nn.GELU.forward: Kind(_gelu),
+    nn.ReLU.forward: Kind(_relu),
 }
 
 

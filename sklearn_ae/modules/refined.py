@@ -122,14 +122,14 @@ class _InRows:
     """
 
     def __init__(self, decoder: nn.Module, codes: torch.Tensor, x: torch.Tensor):
+        self.decoder = decoder
         self.decode = rule_of(decoder)
         self.x = x
         self.start = self.around(codes)
 
     def at(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the errors of codes."""
-        rebuilt, _ = self.decode(codes)
-        return _square(rebuilt - self.x)
+        return _square(self.decoder(codes) - self.x)
 
     def around(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the errors of codes and half the gradients."""

@@ -6,7 +6,7 @@ from torch import nn
 
 from sklearn_ae.modules import Autoencoder, RefinedEncoder
 from sklearn_ae.modules import refined as module
-from sklearn_ae.modules.pullback import vjp
+from sklearn_ae.modules.pullback import rule_of
 from sklearn_ae.modules.refined import FEW_ROWS, SHORTENED, STRETCHED, TOLERANCE, refined
 
 
@@ -181,15 +181,9 @@ def test_the_unit_of_rows_and_codes_does_not_matter(unit, n_steps):
 
 def test_the_last_step_takes_no_gradient(monkeypatch):
     found = []
-
-    def rule_of(decoder):
-        def rule(codes):
-            output, pull = vjp(decoder, codes)
-            return output, lambda gradient: found.append(1) or pull(gradient)
-
-        return rule
-
-    monkeypatch.setattr(module, "rule_of", rule_of)
+    monkeypatch.setattr(
+        module, "rule_of", lambda decoder: lambda codes: found.append(1) or rule_of(decoder)(codes)
+    )
     RefinedEncoder(*curved_pair(), 3)(draw(7, 6))
     assert len(found) == 3
 
@@ -273,6 +267,25 @@ def test_any_shape_and_transform_of_torch():
     torch.testing.assert_close(traced(x[0, :5]), expected[0, :5])
     graph = torch.fx.symbolic_trace(refine)
     torch.testing.assert_close(graph(x[0, :5]), expected[0, :5])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.* is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("activation", [nn.GELU, nn.ReLU, nn.Tanh])
+def test_a_graph_has_operations_that_formats_know(activation, dtype):
+    """It is of any number of rows, and without torch's own backward operations."""
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(2, 16), activation(), nn.Linear(16, 6)).to(dtype)
+    refine = RefinedEncoder(nn.Linear(6, 2).to(dtype), decoder, 3).eval()
+    x = draw(2000, 6).to(dtype)
+    traced = torch.jit.trace(refine, x[:3])
+    assert "_backward" not in str(traced.inlined_graph)
+    exported = torch.export.export(
+        refine, (x[:3],), dynamic_shapes=({0: torch.export.Dim("rows", min=2)},)
+    ).module()
+    for graph in (traced, exported):
+        # Of a few rows, rounding decides whether a step is taken.
+        assert float((graph(x) - refine(x)).abs().mean()) < 1e-5
 
 
 def test_an_autoencoder_with_refined_codes():

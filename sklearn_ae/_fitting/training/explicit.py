@@ -1,5 +1,7 @@
 """A step of training whose gradients are written out."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -11,9 +13,17 @@ from sklearn_ae.modules.pullback import Learned, can_learn, forward_of, inside_r
 
 def can_be_explicit(network: Autoencoder) -> bool:
     """Tell whether the gradients of all of a network's weights are known."""
-    if forward_of(network) != Autoencoder.forward or network.head is not None:
+    # Autograd tells where numbers are no longer finite.
+    if type(network) is not Autoencoder or network.head is not None or torch.is_anomaly_enabled():
         return False
     return can_learn(network.encoder) and can_learn(network.decoder)
+
+
+def is_plain(criterion: Any) -> bool:
+    """Tell whether a loss is the squared error, and nothing listens to it or has replaced it."""
+    if type(criterion) is not SquaredError or "compare" in criterion.__dict__:
+        return False
+    return forward_of(criterion) == SquaredError.forward and not criterion._backward_hooks
 
 
 class ExplicitStep:
@@ -39,7 +49,8 @@ class ExplicitStep:
     ):
         self.encode = (inside_rule_of if inside else rule_of)(network.encoder)
         self.decode = rule_of(network.decoder)
-        self.criterion = criterion
+        self.criterion: Any = criterion
+        self.is_squared = is_plain(criterion)
         self.prefixes = prefixes
 
     @torch.no_grad()
@@ -65,33 +76,32 @@ class ExplicitStep:
             What whole codes become.
         """
         codes, pull_codes = self.encode(inputs)
-        step = _whole(codes) if self.prefixes is None else self.prefixes.step(codes)
+        step = Step.of_whole(codes) if self.prefixes is None else self.prefixes.step(codes)
         # The same codes, each as the whole and as what else is asked of it.
         asked = codes * step.mask
-        rebuilt, pull_rebuilt = self.decode(asked.flatten(0, 1), *step.factor)
+        factor = () if step.factor is None else (step.factor,)
+        rebuilt, pull_rebuilt = self.decode(asked.flatten(0, 1), *factor)
         rebuilt = rebuilt.view(len(asked), *rows.shape)
         loss, gradient = self._loss(rebuilt, rows, step.shares, *weight)
         learned: Learned = {}
         by_asked = pull_rebuilt(gradient.flatten(0, 1), learned).view_as(asked)
         pull_codes((by_asked * step.mask).sum(0), learned, False)
-        for parameter, gradient in learned.items():
-            if parameter.requires_grad:
-                before = parameter.grad
-                parameter.grad = gradient if before is None else before + gradient
+        for parameter, found in learned.items():
+            if not parameter.requires_grad:
+                continue
+            if parameter.grad is None:
+                parameter.grad = found
+            else:
+                parameter.grad.add_(found)
         return loss, rebuilt[0]
 
     def _loss(self, rebuilt, rows, shares, *weight):
         """Return a weighed sum of losses of what rows became, and its gradient."""
-        if type(self.criterion) is SquaredError and not weight:
+        if self.is_squared and not weight:
             return self.criterion.with_gradient(rebuilt, rows, shares)
         with torch.enable_grad():
             leaf = rebuilt.detach().requires_grad_()
             losses = torch.stack([self.criterion(part, rows, *weight) for part in leaf])
-            loss = losses.to(shares) @ shares
+            loss = losses @ shares.to(losses)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient
-
-
-def _whole(codes: torch.Tensor) -> Step:
-    """Return what is asked where it is nothing of prefixes."""
-    return Step(codes.new_ones(1, 1, codes.shape[1]), [], codes.new_ones(1))

@@ -23,6 +23,8 @@ from sklearn_ae._optimizers import SGD
 from sklearn_ae._processes import Processes
 from sklearn_ae._rows import Batches, DenseRows, Rows, block_size
 
+AT_BATCHES = ("on_batch_begin", "on_batch_end")
+
 
 class ReconstructionNet(NeuralNet):
     """Trains a module to rebuild its input.
@@ -47,9 +49,6 @@ class ReconstructionNet(NeuralNet):
         skorch's.
     """
 
-    # Kept over an epoch in which no callback can change the module.
-    explicit: ExplicitStep | None = None
-
     def __init__(
         self,
         module: nn.Module,
@@ -69,15 +68,17 @@ class ReconstructionNet(NeuralNet):
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
         _, rows = batch
+        explicit = fit_params["explicit"] if "explicit" in fit_params else self._explicit_step()
         if self.processes is None:
-            loss, y_pred = self._backwards(rows)
+            loss, y_pred = self._backwards(rows, explicit)
         else:
-            loss, y_pred = self._backwards_together(self.processes, rows)
+            loss, y_pred = self._backwards_together(self.processes, rows, explicit)
         return {"loss": loss, "y_pred": y_pred}
 
-    def _backwards(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _backwards(
+        self, rows: torch.Tensor, explicit: ExplicitStep | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the gradient of the loss of rows; return the loss, and the rows rebuilt."""
-        explicit = self.explicit or self._explicit_step()
         if explicit is not None:
             inputs, weight = (rows, []) if self.denoising is None else self.denoising.inputs(rows)
             return explicit.backward(inputs, rows, *weight)
@@ -98,16 +99,16 @@ class ReconstructionNet(NeuralNet):
         return ExplicitStep(self.module_, self.criterion_, self.inside, self.prefixes)
 
     def _backwards_together(
-        self, processes: Processes, rows: torch.Tensor
+        self, processes: Processes, rows: torch.Tensor, explicit: ExplicitStep | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the gradient of the loss of a batch, of which these rows are here."""
         n_rows = len(rows)
         if n_rows > 1:
-            loss, y_pred = self._backwards(rows)
+            loss, y_pred = self._backwards(rows, explicit)
         elif n_rows == 1:
             # Some modules need two rows; what they remember would not be of two.
             before = remembered(self.module_)
-            loss, y_pred = self._backwards(rows.tile(2, 1))
+            loss, y_pred = self._backwards(rows.tile(2, 1), explicit)
             put_back(self.module_, before)
         else:
             loss, y_pred = rows.new_zeros(()), rows
@@ -156,7 +157,7 @@ class ReconstructionNet(NeuralNet):
         """
         if iterator is None:
             return
-        listened = listens_to_batches(self)
+        listened = listens(self, *AT_BATCHES)
         self._set_training(training)
         before = {} if self.processes is None else remembered(self.module_)
         # In one piece: small tensors that stay, one a step, would break up the heap.
@@ -165,20 +166,18 @@ class ReconstructionNet(NeuralNet):
         if not listened:
             # Callbacks that look for a batch, as Checkpoint does, find one without records.
             self.history.new_batch()
-        if training and not listened:
-            self.explicit = self._explicit_step()
-        try:
-            for i, batch in enumerate(iterator):
-                if listened:
-                    self.notify("on_batch_begin", batch=batch, training=training)
-                step = step_fn(batch, **fit_params)
-                losses[i] = step["loss"].detach()
-                if listened:
-                    self.history.record_batch(prefix + "_loss", step["loss"].item())
-                    self.history.record_batch(prefix + "_batch_size", sizes[i])
-                    self.notify("on_batch_end", batch=batch, training=training, **step)
-        finally:
-            self.explicit = None
+        # A callback between steps may change modules or the loss.
+        if training and not listens(self, "on_grad_computed", *AT_BATCHES):
+            fit_params["explicit"] = self._explicit_step()
+        for i, batch in enumerate(iterator):
+            if listened:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses[i] = step["loss"].detach()
+            if listened:
+                self.history.record_batch(prefix + "_loss", step["loss"].item())
+                self.history.record_batch(prefix + "_batch_size", sizes[i])
+                self.notify("on_batch_end", batch=batch, training=training, **step)
         weights = torch.tensor(sizes, dtype=torch.float64, device="cpu")
         total, n_rows = float(losses.cpu() @ weights), float(sum(sizes))
         if self.processes is not None:
@@ -204,12 +203,12 @@ class ReconstructionNet(NeuralNet):
         return rows.summed(total) / len(rows)
 
 
-def listens_to_batches(net: NeuralNet) -> bool:
-    """Tell whether any callback of a net listens to batches."""
+def listens(net: NeuralNet, *events: str) -> bool:
+    """Tell whether any callback of a net listens to any of some events."""
     return any(
-        getattr(type(callback), hook, None) is not getattr(Callback, hook)
+        getattr(type(callback), event, None) is not getattr(Callback, event)
         for _, callback in net.callbacks_
-        for hook in ("on_batch_begin", "on_batch_end")
+        for event in events
     )
 
 

@@ -1,7 +1,7 @@
 """What is asked of a code in training: the whole of it, and a prefix that each step draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,16 +32,21 @@ class Step:
     ----------
     mask : Tensor of shape (2, 1, n_components)
         1 for the numbers that the whole code and the prefix have.
-    factor : list of a Tensor of shape (2 * n, 1)
+    factor : Tensor of shape (2 * n, 1) or None
         Size of the decoder's correction for the whole codes and, below, the prefixes, in that for
-        the whole; empty where it is 1 for all.
+        the whole; None where it is 1 for all.
     shares : Tensor of shape (2,)
         What the losses of both count.
     """
 
     mask: torch.Tensor
-    factor: list[torch.Tensor]
+    factor: torch.Tensor | None
     shares: torch.Tensor
+
+    @classmethod
+    def of_whole(cls, codes: torch.Tensor) -> "Step":
+        """Return what is asked where nothing is asked of a prefix; of shape (1, 1, ...)."""
+        return cls(codes.new_ones(1, 1, codes.shape[1]), None, codes.new_ones(1))
 
 
 @dataclass
@@ -69,7 +74,6 @@ class Prefixes:
     losses: Sequence[float]
     sizes: Sequence[int]
     generator: np.random.Generator
-    _steps: dict[tuple[int, int], Step] = field(default_factory=dict, init=False, repr=False)
 
     def draw(self) -> int:
         """Draw the size of a step."""
@@ -77,17 +81,17 @@ class Prefixes:
 
     def step(self, codes: torch.Tensor) -> Step:
         """Draw the size of a step for these codes, and return what is asked."""
-        size, n_rows = self.draw(), len(codes)
-        if (size, n_rows) not in self._steps:
-            mask = codes.new_ones(2, 1, len(self.ratios))
-            mask[1, :, size:] = 0
-            factor = [codes.new_ones(2 * n_rows, 1)] if self.ratios[size - 1] != 1 else []
-            for prefixes in factor:
-                prefixes[n_rows:] = self.ratios[size - 1]
-            share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
-            shares = codes.new_tensor([1.0, share * self._weight(size)]) / (1 + share)
-            self._steps[size, n_rows] = Step(mask, factor, shares)
-        return self._steps[size, n_rows]
+        size, factor = self.draw(), None
+        mask = codes.new_ones(2, 1, len(self.ratios))
+        mask[1, :, size:] = 0
+        if self.ratios[size - 1] != 1:
+            factor = codes.new_ones(2 * len(codes), 1)
+            factor[len(codes) :] = self.ratios[size - 1]
+        share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
+        # Filled, not copied from the host.
+        shares = codes.new_full((2,), 1 / (1 + share))
+        shares[1] = share * self._weight(size) / (1 + share)
+        return Step(mask, factor, shares)
 
     def loss(
         self,
@@ -101,10 +105,10 @@ class Prefixes:
         step = self.step(codes)
         # Decoded together: small networks wait for little else than the number of operations.
         both = (codes * step.mask).flatten(0, 1)
-        decode = decoder.resized if step.factor else decoder
-        whole, prefix = decode(both, *step.factor).split(len(codes))
-        losses = [criterion(rebuilt, rows, *weight) for rebuilt in (whole, prefix)]
-        return torch.stack(losses).to(step.shares) @ step.shares, whole
+        rebuilt = decoder(both) if step.factor is None else decoder.resized(both, step.factor)
+        whole, prefix = rebuilt.split(len(codes))
+        losses = torch.stack([criterion(part, rows, *weight) for part in (whole, prefix)])
+        return losses @ step.shares.to(losses), whole
 
     def watched(
         self, decoder: Any, criterion: nn.Module, codes: torch.Tensor, rows: torch.Tensor

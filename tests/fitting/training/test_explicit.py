@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -38,7 +39,7 @@ def step_of(net, rows):
     """Return loss, rows and gradients of a step, of the same draws each time."""
     net, rows = copy.deepcopy(net), rows.clone()
     net.module_.zero_grad()
-    loss, rebuilt = net._backwards(rows)
+    loss, rebuilt = net._backwards(rows, net._explicit_step())
     return [loss.detach(), rebuilt.detach(), *(w.grad for w in net.module_.parameters())]
 
 
@@ -92,9 +93,9 @@ def explicit_in_steps(model, monkeypatch):
     found = []
     backwards = ReconstructionNet._backwards
 
-    def noted(net, rows):
-        found.append((net.explicit or net._explicit_step()) is not None)
-        return backwards(net, rows)
+    def noted(net, rows, explicit):
+        found.append(explicit is not None)
+        return backwards(net, rows, explicit)
 
     monkeypatch.setattr(ReconstructionNet, "_backwards", noted)
     model.set_params(max_iter=2, random_state=0).fit((curve(100) + 2) / 4)
@@ -117,6 +118,11 @@ class HookedAtABatch(Callback):
             Hooked.on_train_begin(self, net)
 
 
+class HookedWithAGradient(HookedAtABatch):
+    on_batch_begin = Callback.on_batch_begin
+    on_grad_computed = HookedAtABatch.on_batch_begin
+
+
 def normalized(n_inputs, n_outputs):
     return nn.Sequential(nn.Linear(n_inputs, 4), nn.BatchNorm1d(4), nn.Linear(4, n_outputs))
 
@@ -127,6 +133,7 @@ def normalized(n_inputs, n_outputs):
         ({}, {True}),
         ({"callbacks": [Hooked()]}, {False}),
         ({"callbacks": [HookedAtABatch()]}, {True, False}),
+        ({"callbacks": [HookedWithAGradient()]}, {True, False}),
         ({"encoder": normalized}, {False}),
         ({"loss": "binary_log_loss"}, {False}),
     ],
@@ -153,3 +160,59 @@ class Frozen(Callback):
 def test_a_frozen_weight_stays(monkeypatch):
     model = AutoencoderTransformer(3, callbacks=[Frozen()])
     assert explicit_in_steps(model, monkeypatch) == {True}
+
+
+def test_a_head_is_left_to_autograd(monkeypatch):
+    model = DenoisingAutoencoderTransformer(3, corruption_loss_weight=0.5)
+    assert explicit_in_steps(model, monkeypatch) == {False}
+
+
+class Tripled(Callback):
+    def on_train_begin(self, net, **kwargs):
+        net.criterion_.register_forward_hook(lambda module, inputs, output: 3 * output)
+
+
+class Replaced(Callback):
+    def on_train_begin(self, net, **kwargs):
+        compare = net.criterion_.compare
+        net.criterion_.compare = lambda *args: 3 * compare(*args)
+
+
+@pytest.mark.parametrize("callback", [Tripled(), Replaced()])
+def test_what_becomes_of_the_loss(callback, monkeypatch):
+    """It is called where something listens to it or has replaced it."""
+    model = AutoencoderTransformer(3, max_iter=1, random_state=0, init="random")
+    plain, tripled = (
+        clone(model).set_params(callbacks=callbacks).fit(curve(100)).net_.history[0, "train_loss"]
+        for callbacks in ([], [callback])
+    )
+    # The optimizer's steps hardly change with the size of gradients.
+    assert tripled == pytest.approx(3 * plain, rel=0.1)
+
+
+def test_gradients_add_up_in_place(monkeypatch):
+    net, batch = net_and_batch(
+        AutoencoderTransformer(3, random_state=0).set_params(batch_size=50), curve(400), monkeypatch
+    )
+    found = step_of(net, batch)[2:]
+    net.module_.zero_grad()
+    for weight in net.module_.parameters():
+        weight.grad = torch.ones_like(weight)
+    buffers = [weight.grad for weight in net.module_.parameters()]
+    net.prefixes.generator = copy.deepcopy(net.prefixes.generator)
+    net._backwards(batch, net._explicit_step())
+    for weight, buffer, gradient in zip(net.module_.parameters(), buffers, found, strict=True):
+        assert weight.grad is buffer
+        torch.testing.assert_close(buffer, 1 + gradient)
+
+
+def test_a_small_loss_in_float64():
+    """A user's loss is of rows in their units, however small."""
+    model = AutoencoderTransformer(1, loss=nn.MSELoss(), max_iter=2, random_state=0)
+    losses = model.fit(1e-25 * curve(400)).net_.history[:, "train_loss"]
+    assert all(0 < loss < 1e-48 for loss in losses)
+
+
+def test_nothing_of_it_stays():
+    net = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(curve(100)).net_
+    assert "explicit" not in net.get_params() and "explicit" not in net.__dict__
