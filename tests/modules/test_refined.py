@@ -283,9 +283,10 @@ def test_a_graph_has_operations_that_formats_know(activation, dtype):
     exported = torch.export.export(
         refine, (x[:3],), dynamic_shapes=({0: torch.export.Dim("rows", min=2)},)
     ).module()
-    for graph in (traced, exported):
-        # Of a few rows, rounding decides whether a step is taken.
-        assert float((graph(x) - refine(x)).abs().mean()) < 1e-5
+    with torch.no_grad():
+        for graph in (traced, exported):
+            # Of a few rows, rounding decides whether a step is taken.
+            assert float((graph(x) - refine(x)).abs().mean()) < 1e-4
 
 
 def test_an_autoencoder_with_refined_codes():
