@@ -57,12 +57,13 @@ class SquaredError(CellLoss):
             Several of one target.
         target : Tensor of shape (n, n_columns)
             That.
-        shares : Tensor of shape (n_predictions,)
+        shares : Tensor of shape (n_predictions, 1, 1)
             The weights.
         """
-        missed = predictions - target
-        gradient = missed * (shares * (2 * self.factor / target.numel())).view(-1, 1, 1)
-        return torch.linalg.vecdot(missed, gradient).sum() / 2, gradient
+        missed, factor = predictions - target, self.factor / target.numel()
+        weighed = missed * shares
+        loss = (missed * weighed).sum() * factor
+        return loss, weighed.mul_(2 * factor)
 
 
 class AbsoluteError(CellLoss):

@@ -8,14 +8,16 @@ from scipy import sparse
 
 # Bounds the memory, and what hidden layers make of so many rows stays in a processor's cache.
 BLOCK_CELLS = 2**20
-# In float32; of wider numbers the cache holds fewer.
-BLOCK_ROWS = 1024
+# Of wider numbers than float32 the cache holds fewer, and large arrays of theirs would go back to
+# the system after each operation.
+BLOCK_ROWS, WIDE_BLOCK_ROWS = 1024, 256
 SINGLE = 4
 
 
 def block_size(n_columns: int, itemsize: int = SINGLE) -> int:
     """Return the rows of a block that is small beside any machine's memory."""
-    return max(min(BLOCK_CELLS // n_columns, BLOCK_ROWS * SINGLE // itemsize), 1)
+    most = BLOCK_ROWS if itemsize <= SINGLE else WIDE_BLOCK_ROWS
+    return max(min(BLOCK_CELLS // n_columns, most), 1)
 
 
 def row_blocks(n_rows: int, n_columns: int, itemsize: int = SINGLE) -> Iterator[tuple[int, int]]:

@@ -301,13 +301,17 @@ def _gelu(module: nn.GELU) -> Rule:
             )
         if approximate != "none":
             return _any(module)(x)
-        # The normal distribution function and its density. New arrays cost as much as what is
-        # computed.
+        # The normal distribution function, and below its density. New arrays cost as much as what
+        # is computed.
         below = torch.erf(x * math.sqrt(0.5)).add_(1).mul_(0.5)
 
         def back(gradient, *_):
             density = x.square().mul_(-0.5).exp_()
-            return gradient * torch.addcmul(below, x, density, value=1 / math.sqrt(2 * math.pi))
+            unit = 1 / math.sqrt(2 * math.pi)
+            if torch.is_grad_enabled() or is_traced(x):
+                # What is itself differentiated needs what it was computed from.
+                return gradient * torch.addcmul(below, x, density, value=unit)
+            return density.mul_(x).mul_(unit).add_(below).mul_(gradient)
 
         return x * below, back
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sklearn_ae._rows.blocks import BLOCK_CELLS, BLOCK_ROWS, row_blocks
+from sklearn_ae._rows.blocks import BLOCK_CELLS, BLOCK_ROWS, WIDE_BLOCK_ROWS, row_blocks
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, BLOCK_ROWS, 3 * BLOCK_ROWS + 1])
@@ -19,4 +19,4 @@ def test_blocks_of_wider_numbers_are_no_larger_in_memory():
     for dtype in (np.float32, np.float64):
         itemsize = np.dtype(dtype).itemsize
         (_, n_rows), *_ = row_blocks(10**4, 3, itemsize)
-        assert n_rows * itemsize == BLOCK_ROWS * 4
+        assert n_rows == {4: BLOCK_ROWS, 8: WIDE_BLOCK_ROWS}[itemsize]

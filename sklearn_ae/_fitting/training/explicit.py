@@ -76,11 +76,9 @@ class ExplicitStep:
             What whole codes become.
         """
         codes, pull_codes = self.encode(inputs)
-        step = Step.of_whole(codes) if self.prefixes is None else self.prefixes.step(codes)
-        # The same codes, each as the whole and as what else is asked of it.
+        step = Step.whole(codes) if self.prefixes is None else self.prefixes.step(codes)
         asked = codes * step.mask
-        factor = () if step.factor is None else (step.factor,)
-        rebuilt, pull_rebuilt = self.decode(asked.flatten(0, 1), *factor)
+        rebuilt, pull_rebuilt = self.decode(asked.flatten(0, 1), *step.factor(len(codes)))
         rebuilt = rebuilt.view(len(asked), *rows.shape)
         loss, gradient = self._loss(rebuilt, rows, step.shares, *weight)
         learned: Learned = {}
@@ -102,6 +100,6 @@ class ExplicitStep:
         with torch.enable_grad():
             leaf = rebuilt.detach().requires_grad_()
             losses = torch.stack([self.criterion(part, rows, *weight) for part in leaf])
-            loss = losses @ shares.to(losses)
+            loss = losses @ shares.flatten().to(losses)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient

@@ -96,7 +96,9 @@ class ReconstructionNet(NeuralNet):
         """Return what computes gradients without autograd, if all of the network is known."""
         if not can_be_explicit(self.module_):
             return None
-        return ExplicitStep(self.module_, self.criterion_, self.inside, self.prefixes)
+        # Corrupted rows may lie anywhere.
+        inside = self.inside and self.denoising is None
+        return ExplicitStep(self.module_, self.criterion_, inside, self.prefixes)
 
     def _backwards_together(
         self, processes: Processes, rows: torch.Tensor, explicit: ExplicitStep | None

@@ -1,7 +1,7 @@
 """What is asked of a code in training: the whole of it, and a prefix that each step draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,27 +26,30 @@ def whole_loss(
 
 @dataclass(frozen=True)
 class Step:
-    """What a step asks of a prefix.
+    """What a step asks of codes: of the whole, and perhaps of a prefix.
 
     Attributes
     ----------
-    mask : Tensor of shape (2, 1, n_components)
+    mask : Tensor of shape (n_asked, 1, n_components)
         1 for the numbers that the whole code and the prefix have.
-    factor : Tensor of shape (2 * n, 1) or None
-        Size of the decoder's correction for the whole codes and, below, the prefixes, in that for
-        the whole; None where it is 1 for all.
-    shares : Tensor of shape (2,)
-        What the losses of both count.
+    shares : Tensor of shape (n_asked, 1, 1)
+        What their losses count.
+    ratios : Tensor of shape (n_asked, 1, 1) or None
+        Sizes of the decoder's correction for them, in that for the whole; None where all are 1.
     """
 
     mask: torch.Tensor
-    factor: torch.Tensor | None
     shares: torch.Tensor
+    ratios: torch.Tensor | None = None
 
     @classmethod
-    def of_whole(cls, codes: torch.Tensor) -> "Step":
-        """Return what is asked where nothing is asked of a prefix; of shape (1, 1, ...)."""
-        return cls(codes.new_ones(1, 1, codes.shape[1]), None, codes.new_ones(1))
+    def whole(cls, codes: torch.Tensor) -> "Step":
+        """Return what is asked where nothing is asked of prefixes."""
+        return cls(codes.new_ones(1, 1, codes.shape[1]), codes.new_ones(1, 1, 1))
+
+    def factor(self, n_rows: int) -> list[torch.Tensor]:
+        """Return what `Corrected.resized` takes for so many rows of each; nothing where it is 1."""
+        return [] if self.ratios is None else [self.ratios.expand(-1, n_rows, 1).flatten(0, 1)]
 
 
 @dataclass
@@ -74,6 +77,7 @@ class Prefixes:
     losses: Sequence[float]
     sizes: Sequence[int]
     generator: np.random.Generator
+    _steps: dict[int, Step] = field(default_factory=dict, init=False, repr=False)
 
     def draw(self) -> int:
         """Draw the size of a step."""
@@ -81,17 +85,19 @@ class Prefixes:
 
     def step(self, codes: torch.Tensor) -> Step:
         """Draw the size of a step for these codes, and return what is asked."""
-        size, factor = self.draw(), None
-        mask = codes.new_ones(2, 1, len(self.ratios))
-        mask[1, :, size:] = 0
-        if self.ratios[size - 1] != 1:
-            factor = codes.new_ones(2 * len(codes), 1)
-            factor[len(codes) :] = self.ratios[size - 1]
-        share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
-        # Filled, not copied from the host.
-        shares = codes.new_full((2,), 1 / (1 + share))
-        shares[1] = share * self._weight(size) / (1 + share)
-        return Step(mask, factor, shares)
+        size = self.draw()
+        if size not in self._steps:
+            # Kept: small operations, too, take their time. All are smaller than the linear path.
+            mask = codes.new_ones(2, 1, codes.shape[1])
+            mask[1, :, size:] = 0
+            share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
+            shares, ratios = (
+                codes.new_tensor(pair).view(2, 1, 1)
+                for pair in ([1.0, share * self._weight(size)], [1.0, self.ratios[size - 1]])
+            )
+            step = Step(mask, shares / (1 + share), ratios if ratios[1] != 1 else None)
+            self._steps[size] = step
+        return self._steps[size]
 
     def loss(
         self,
@@ -102,13 +108,14 @@ class Prefixes:
         *weight: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the weighed loss of whole codes and prefixes, and what the whole becomes."""
-        step = self.step(codes)
+        step, n_rows = self.step(codes), len(codes)
         # Decoded together: small networks wait for little else than the number of operations.
         both = (codes * step.mask).flatten(0, 1)
-        rebuilt = decoder(both) if step.factor is None else decoder.resized(both, step.factor)
-        whole, prefix = rebuilt.split(len(codes))
+        factor = step.factor(n_rows)
+        rebuilt = decoder.resized(both, *factor) if factor else decoder(both)
+        whole, prefix = rebuilt.split(n_rows)
         losses = torch.stack([criterion(part, rows, *weight) for part in (whole, prefix)])
-        return losses @ step.shares.to(losses), whole
+        return losses @ step.shares.flatten().to(losses), whole
 
     def watched(
         self, decoder: Any, criterion: nn.Module, codes: torch.Tensor, rows: torch.Tensor

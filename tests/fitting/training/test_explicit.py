@@ -63,6 +63,7 @@ CASES = {
     "of a user": AutoencoderTransformer(3, loss=Cubed()),
     "denoising": DenoisingAutoencoderTransformer(3),
     "emphasis": DenoisingAutoencoderTransformer(3, emphasis=0.8),
+    "far out": DenoisingAutoencoderTransformer(3, corruption="gaussian", corruption_level=20.0),
     "swap": DenoisingAutoencoderTransformer(3, corruption="swap", init="random"),
 }
 
