@@ -26,6 +26,7 @@ from sklearn_ae._fitting.rows import draw_rows, split_rows
 from sklearn_ae._fitting.start import find_start, principal_components, sum_up_for
 from sklearn_ae._fitting.training import make_optimizer
 from sklearn_ae._fitting.training.denoising import Denoising, make_corruption
+from sklearn_ae._fitting.training.explicit import ExplicitStep, can_be_explicit
 from sklearn_ae._fitting.training.loss import make_loss
 from sklearn_ae._fitting.training.prefixes import Prefixes
 from sklearn_ae._parameters import for_columns, read_parameters
@@ -139,13 +140,18 @@ class Elsewhere:
             # Logits have no unit, and a linear decoder has no correction.
             resized = self.spec.at_pca and type(self.network.decoder) is Corrected
             ratios = [2.0 if resized else 1.0, 1.0]
-            decoded = Prefixes(ratios, [4.0, 1.0], [1, 2], np.random.default_rng(0)).loss
+            prefixes = Prefixes(ratios, [4.0, 1.0], [1, 2], np.random.default_rng(0))
+            decoded = prefixes.loss
             if denoising is None:
                 codes = self.network.encoder(self.rows)
                 loss, _ = decoded(self.network.decoder, self.criterion, codes, self.rows)
             else:
                 loss, _ = denoising.loss(self.network, self.criterion, self.rows, decoded)
             loss.backward()
+            if can_be_explicit(self.network):
+                inputs, weight = denoising.inputs(self.rows) if denoising else (self.rows, [])
+                explicit = ExplicitStep(self.network, self.criterion, False, prefixes)
+                loss, _ = explicit.backward(inputs, self.rows, *weight)
             optimizer.step()
             found = refined(self.network.eval(), self.spec.n_steps)(self.rows)
         return loss, found

@@ -91,12 +91,12 @@ class Prefixes:
             mask = codes.new_ones(2, 1, codes.shape[1])
             mask[1, :, size:] = 0
             share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
+            ratio = self.ratios[size - 1]
             shares, ratios = (
                 codes.new_tensor(pair).view(2, 1, 1)
-                for pair in ([1.0, share * self._weight(size)], [1.0, self.ratios[size - 1]])
+                for pair in ([1.0, share * self._weight(size)], [1.0, ratio])
             )
-            step = Step(mask, shares / (1 + share), ratios if ratios[1] != 1 else None)
-            self._steps[size] = step
+            self._steps[size] = Step(mask, shares / (1 + share), None if ratio == 1 else ratios)
         return self._steps[size]
 
     def loss(
