@@ -28,7 +28,9 @@ N_HEAD = 256
 
 def _check_decodes(estimator: Any) -> bool:
     """Check that codes are those of the bottleneck."""
-    layer = getattr(estimator, "_code_layer", estimator.code_layer)
+    # As it was fitted, whatever its parameter is now.
+    name = "_code_layer" if hasattr(estimator, "_code_layer") else "code_layer"
+    layer = getattr(estimator, name)
     if layer is not None:
         raise AttributeError(
             f"code_layer={layer!r} makes transform return the activations of a hidden layer, which "

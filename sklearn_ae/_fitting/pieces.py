@@ -25,7 +25,7 @@ from sklearn_ae.modules.refined import refined
 # The network is judged again when so many rows have come, as a share of the different ones: each of
 # ten pieces, in each pass.
 JUDGED_SHARE = 1 / 12
-# Rows that tell after each piece whether the published network has fallen behind PCA.
+# Rows that tell after each piece whether the published network is still better than PCA.
 SOME_ROWS = 512
 # Of many columns, PCA keeps so many components where it is not said how many.
 MOST_MERGED = 128
@@ -80,21 +80,21 @@ def slots(spec, n_rows, n_columns):
 
 
 def is_due(piece, n_judged, published):
-    """Tell whether enough rows have come to judge the network, or any that PCA rebuilds better."""
+    """Tell whether enough rows have come to judge the network, or any that put it in doubt."""
     seen = piece.seen
     if seen.n_before:
         # Of many rows there are sums alone: few new ones say less than was known.
         rows = seen.held if seen.bound else seen.kept
         if len(rows) < N_GROUPS:
-            return _is_behind(piece, published)
+            return _is_behind(piece, published, lambda ours, theirs: ours.loss <= theirs.loss)
     grown = len(published.is_pca) != piece.most
     if grown or seen.sums.count - n_judged >= JUDGED_SHARE * seen.n_different:
         return True
-    return _is_behind(piece, published)
+    return _is_behind(piece, published, is_surely_lower)
 
 
-def _is_behind(piece, published):
-    """Tell whether the network that is published is no longer surely better than PCA of all."""
+def _is_behind(piece, published, is_better):
+    """Tell whether the network that is published is not better than PCA of all, on some rows."""
     seen, nested = piece.seen, published.nested
     if nested is None or not is_ordered(piece.spec) or len(seen.held) < FEW:
         return False
@@ -109,7 +109,7 @@ def _is_behind(piece, published):
     network = refined(copy.deepcopy(nested.network).to(piece.device), piece.spec.n_steps)
     linear = build_pca(piece.spec, pca, published.scaling).to(piece.device)
     ours, theirs = (measure_errors(model.eval(), rows, criterion) for model in (network, linear))
-    return not is_surely_lower(ours, theirs)
+    return not is_better(ours, theirs)
 
 
 def rows_of(piece, scaling):

@@ -114,9 +114,16 @@ class LatentSpaceDisplay:
         ------
         ValueError
             If the codes do not have these components, if there is not one `y` a row or there are
-            more than 20 classes that are no numbers, or if `image_shape` does not fit the columns.
+            more than 20 classes that are no numbers, or if `image_shape` does not fit the columns
+            or is given though the codes are those of a hidden layer (`code_layer`).
         """
         check_is_fitted(estimator)
+        if image_shape is not None and estimator._code_layer is not None:
+            raise ValueError(
+                f"image_shape={image_shape!r} asks for images of codes, but with "
+                f"code_layer={estimator._code_layer!r} they are those of a hidden layer, which "
+                "cannot be decoded. Leave out image_shape, or fit with code_layer=None."
+            )
         X = on_host(estimator._check_rows(X, "transform"))[:]
         codes = estimator._transform(X)
         inside = all(0 <= c < codes.shape[1] for c in components)

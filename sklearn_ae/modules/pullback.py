@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ae.modules.autoencoder import Isolated
-from sklearn_ae.modules.corrected import Corrected, Gate
+from sklearn_ae.modules.corrected import Corrected, Fade, Gate
 from sklearn_ae.modules.nested import Between
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
@@ -71,11 +71,13 @@ def can_learn(module: Any) -> bool:
     if forward in DERIVATIVES:
         return True
     kind = KINDS.get(forward)
-    if kind is None or kind.weights is None:
-        return False
     # What is computed, as by a parametrization, is no weight.
-    are_weights = all(name in module._parameters for name in kind.weights)
-    return are_weights and all(map(can_learn, kind.parts(module)))
+    if kind is None or kind.weights is None or module._parameters.keys() != set(kind.weights):
+        return False
+    # Where a correction fades counts as given: it must not learn.
+    if forward == Corrected.forward and forward_of(module.fade) != Fade.forward:
+        return False
+    return all(map(can_learn, kind.parts(module)))
 
 
 def forward_of(module: Any) -> Callable | None:

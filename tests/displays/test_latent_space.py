@@ -70,6 +70,13 @@ def test_wrong(model, params, message):
         LatentSpaceDisplay.from_estimator(model, X, **params)
 
 
+def test_images_of_a_hidden_layer(model):
+    fitted = clone(model).set_params(code_layer=0, max_iter=1).fit(X)
+    assert LatentSpaceDisplay.from_estimator(fitted, X).background is None
+    with pytest.raises(ValueError, match=r"image_shape=\(1, 8, 8\) .* code_layer=0"):
+        LatentSpaceDisplay.from_estimator(fitted, X, image_shape=(1, 8, 8))
+
+
 def test_data_frames_and_styles(model):
     frame = pd.DataFrame(X)
     frame.columns = [f"pixel {i}" for i in range(64)]

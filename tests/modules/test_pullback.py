@@ -226,6 +226,22 @@ def test_weights_that_are_computed_are_not_learned_here(make):
     torch.testing.assert_close(rule_of(layer)(x)[0], layer(x))
 
 
+def test_a_fade_that_learns_is_not_learned_here():
+    module = corrected()
+    assert can_learn(module)
+    module.fade = nn.Sequential(nn.Linear(3, 1), nn.Sigmoid())
+    assert not can_learn(module)
+
+
+def test_weights_that_are_not_known():
+    class More(nn.Linear):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            self.more = nn.Parameter(torch.zeros(2))
+
+    assert not can_learn(More(3, 4))
+
+
 @pytest.mark.parametrize(
     "hook",
     [

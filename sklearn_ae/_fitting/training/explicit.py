@@ -13,8 +13,10 @@ from sklearn_ae.modules.pullback import Learned, can_learn, forward_of, inside_r
 
 def can_be_explicit(network: Autoencoder) -> bool:
     """Tell whether the gradients of all of a network's weights are known."""
-    # Autograd tells where numbers are no longer finite.
-    if type(network) is not Autoencoder or network.head is not None or torch.is_anomaly_enabled():
+    if type(network) is not Autoencoder or network.head is not None:
+        return False
+    # Whoever looks at all modules, or for what is no longer finite, is to see them.
+    if nn.modules.module._has_any_global_hook() or torch.is_anomaly_enabled():
         return False
     return can_learn(network.encoder) and can_learn(network.decoder)
 
@@ -23,7 +25,8 @@ def is_plain(criterion: Any) -> bool:
     """Tell whether a loss is the squared error, and nothing listens to it or has replaced it."""
     if type(criterion) is not SquaredError or "compare" in criterion.__dict__:
         return False
-    return forward_of(criterion) == SquaredError.forward and not criterion._backward_hooks
+    hooked = criterion._backward_hooks or criterion._backward_pre_hooks
+    return forward_of(criterion) == SquaredError.forward and not hooked
 
 
 class ExplicitStep:

@@ -68,6 +68,7 @@ class ReconstructionNet(NeuralNet):
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
         _, rows = batch
+        # Where it is kept over an epoch, `run_single_epoch` hands it on.
         explicit = fit_params["explicit"] if "explicit" in fit_params else self._explicit_step()
         if self.processes is None:
             loss, y_pred = self._backwards(rows, explicit)
@@ -208,7 +209,8 @@ class ReconstructionNet(NeuralNet):
 def listens(net: NeuralNet, *events: str) -> bool:
     """Tell whether any callback of a net listens to any of some events."""
     return any(
-        getattr(type(callback), event, None) is not getattr(Callback, event)
+        event in vars(callback)
+        or getattr(type(callback), event, None) is not getattr(Callback, event)
         for _, callback in net.callbacks_
         for event in events
     )

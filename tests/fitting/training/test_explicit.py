@@ -11,6 +11,7 @@ from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 from sklearn_ae._fitting.training import net as net_module
+from sklearn_ae._fitting.training.explicit import is_plain
 from sklearn_ae._fitting.training.net import ReconstructionNet
 
 
@@ -173,6 +174,13 @@ class Tripled(Callback):
         net.criterion_.register_forward_hook(lambda module, inputs, output: 3 * output)
 
 
+def test_a_loss_with_a_backward_hook():
+    net = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(curve(100)).net_
+    assert is_plain(net.criterion_)
+    net.criterion_.register_full_backward_pre_hook(lambda module, gradient: None)
+    assert not is_plain(net.criterion_)
+
+
 class Replaced(Callback):
     def on_train_begin(self, net, **kwargs):
         compare = net.criterion_.compare
@@ -217,3 +225,31 @@ def test_a_small_loss_in_float64():
 def test_nothing_of_it_stays():
     net = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(curve(100)).net_
     assert "explicit" not in net.get_params() and "explicit" not in net.__dict__
+
+
+@pytest.mark.parametrize("looked_at", ["hook", "anomaly"])
+def test_who_looks_at_all_modules_sees_them(looked_at, monkeypatch):
+    seen = []
+    if looked_at == "hook":
+        handle = nn.modules.module.register_module_forward_hook(lambda *args: seen.append(1))
+    else:
+        before = torch.is_anomaly_enabled()
+        torch.autograd.set_detect_anomaly(True)
+    try:
+        assert explicit_in_steps(AutoencoderTransformer(3), monkeypatch) == {False}
+    finally:
+        if looked_at == "hook":
+            handle.remove()
+            assert seen
+        else:
+            torch.autograd.set_detect_anomaly(before)
+
+
+def test_a_callback_whose_instance_listens(monkeypatch):
+    found, callback = [], Callback()
+    callback.on_grad_computed = lambda net, **kwargs: found.append(net.get_params())
+    AutoencoderTransformer(3, max_iter=1, random_state=0, callbacks=[callback]).fit(curve(100))
+    net = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(curve(100)).net_
+    assert found and not net_module.listens(net, "on_grad_computed")
+    net.callbacks_ = [*net.callbacks_, ("one", callback)]
+    assert net_module.listens(net, "on_grad_computed")
