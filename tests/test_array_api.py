@@ -78,7 +78,7 @@ def test_scikit_learns_checks(make_estimator, dispatch):
         ("array_api_strict", "device1", "float32"),
     ],
 )
-@pytest.mark.parametrize("name", ["pca", "network", "denoising"])
+@pytest.mark.parametrize("name", ["pca", "network", "denoising", "layer"])
 def test_values_are_those_of_numpy(name, namespace, device, dtype, dispatch):
     with config_context(array_api_dispatch=False):
         estimator_checks.check_array_api_input_and_values(
