@@ -188,17 +188,23 @@ def in_turn(layers: Iterable[nn.Module]) -> Rule:
     return rule
 
 
-def _corrected(module: Corrected) -> Rule:
+def corrected_rule(module: Any, inside: bool = False) -> Rule:
+    """Return the rule of a `Corrected`, or of its `inside`.
+
+    That of the whole takes the factors of `Corrected.resized` too.
+    """
     linear, correction = rule_of(module.linear), rule_of(module.correction)
     fade, low, high = module.fade, module.low, module.high
     unit, output_scale = module.input_scale, module.output_scale
 
     def rule(x, factor=None):
-        # Where it fades counts as given.
-        weight = fade(x) * output_scale
+        if inside:
+            weight, bounded = output_scale, x
+        else:
+            # Where it fades counts as given.
+            weight, bounded = fade(x) * output_scale, torch.clamp(x, low, high)
         if factor is not None:
             weight = weight * factor
-        bounded = torch.clamp(x, low, high)
         straight, pull_linear = linear(x)
         corrected, pull_correction = correction(bounded / unit)
 
@@ -207,28 +213,8 @@ def _corrected(module: Corrected) -> Rule:
             by_linear = pull_linear(gradient, learned, wanted)
             if not wanted:
                 return None
+            # Where it is bounded, nothing changes with the input.
             return torch.addcmul(by_linear, by_correction, (bounded == x) / unit)
-
-        return torch.addcmul(straight, weight, corrected), back
-
-    return rule
-
-
-def inside_rule_of(module: Any) -> Rule:
-    """Return the rule of `Corrected.inside`."""
-    linear, correction = rule_of(module.linear), rule_of(module.correction)
-    weight, unit = module.output_scale, module.input_scale
-    # As those of rows are.
-    is_one = bool((unit == 1).all())
-
-    def rule(x):
-        straight, pull_linear = linear(x)
-        corrected, pull_correction = correction(x if is_one else x / unit)
-
-        def back(gradient, learned=None, wanted=True):
-            by_correction = pull_correction(gradient * weight, learned, wanted)
-            by_linear = pull_linear(gradient, learned, wanted)
-            return torch.addcdiv(by_linear, by_correction, unit) if wanted else None
 
         return torch.addcmul(straight, weight, corrected), back
 
@@ -343,7 +329,9 @@ KINDS: dict[Callable | None, Kind] = {
     StartedLinear.forward: Kind(_started, ("change", "bias_change")),
     Transposed.forward: Kind(_transposed, ("weight", "bias")),
     nn.Sequential.forward: Kind(in_turn, parts=list),
-    Corrected.forward: Kind(_corrected, parts=lambda module: (module.linear, module.correction)),
+    Corrected.forward: Kind(
+        corrected_rule, parts=lambda module: (module.linear, module.correction)
+    ),
     Gate.forward: Kind(_gate, ("gain",), lambda gate: (gate.module,)),
     Between.forward: Kind(_between, None),
     nn.Identity.forward: Kind(_identity),

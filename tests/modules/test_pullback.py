@@ -18,7 +18,7 @@ from sklearn_ae.modules.pullback import (
     KINDS,
     MANY,
     can_learn,
-    inside_rule_of,
+    corrected_rule,
     rule_of,
 )
 
@@ -183,29 +183,27 @@ def test_gradients_by_weights_are_those_of_autograd(make):
     assert len(learned) == len(weights)
 
 
-@pytest.mark.parametrize("unit", [1.0, 2.0])
-def test_gradients_inside_of_all_bounds(unit):
-    module, x = corrected(), (0.1 * draw(20, 3)).requires_grad_()
-    module.input_scale.fill_(unit)
-    output, (found, pull) = module.inside(x), inside_rule_of(module)(x.detach())
+def assert_those_of_autograd(module, x, output, found, pull):
+    """Compare an output, and the gradients of its sum, with those of autograd."""
     torch.testing.assert_close(found, output)
     weights = list(module.parameters())
     expected = torch.autograd.grad(output, [x, *weights], torch.ones_like(output))
     learned = {}
     pulled = pull(torch.ones_like(output), learned)
     torch.testing.assert_close([pulled, *(learned[w] for w in weights)], list(expected))
+
+
+def test_gradients_inside_of_all_bounds():
+    module, x = corrected(), (0.1 * draw(20, 3)).requires_grad_()
+    rule = corrected_rule(module, inside=True)
+    assert_those_of_autograd(module, x, module.inside(x), *rule(x.detach()))
 
 
 def test_gradients_of_resized_corrections():
     module, x = corrected(), draw(20, 3).requires_grad_()
     factor = torch.linspace(0.5, 2, 20, dtype=torch.float64)[:, None]
-    output, (found, pull) = module.resized(x, factor), rule_of(module)(x.detach(), factor)
-    torch.testing.assert_close(found, output)
-    weights = list(module.parameters())
-    expected = torch.autograd.grad(output, [x, *weights], torch.ones_like(output))
-    learned = {}
-    pulled = pull(torch.ones_like(output), learned)
-    torch.testing.assert_close([pulled, *(learned[w] for w in weights)], list(expected))
+    found, pull = rule_of(module)(x.detach(), factor)
+    assert_those_of_autograd(module, x, module.resized(x, factor), found, pull)
 
 
 @pytest.mark.parametrize("name", sorted(NOT_LEARNED | {n for n in KNOWN if "unknown" in n}))

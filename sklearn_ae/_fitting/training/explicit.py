@@ -8,7 +8,7 @@ from torch import nn
 from sklearn_ae._fitting.training.prefixes import Prefixes, Step
 from sklearn_ae.losses import SquaredError
 from sklearn_ae.modules import Autoencoder
-from sklearn_ae.modules.pullback import Learned, can_learn, forward_of, inside_rule_of, rule_of
+from sklearn_ae.modules.pullback import Learned, can_learn, corrected_rule, forward_of, rule_of
 
 
 def can_be_explicit(network: Autoencoder) -> bool:
@@ -50,7 +50,7 @@ class ExplicitStep:
     def __init__(
         self, network: Autoencoder, criterion: nn.Module, inside: bool, prefixes: Prefixes | None
     ):
-        self.encode = (inside_rule_of if inside else rule_of)(network.encoder)
+        self.encode = corrected_rule(network.encoder, True) if inside else rule_of(network.encoder)
         self.decode = rule_of(network.decoder)
         self.criterion: Any = criterion
         self.is_squared = is_plain(criterion)

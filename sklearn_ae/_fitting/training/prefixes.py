@@ -87,7 +87,8 @@ class Prefixes:
         """Draw the size of a step for these codes, and return what is asked."""
         size = self.draw()
         if size not in self._steps:
-            # Kept: small operations, too, take their time. All are smaller than the linear path.
+            # Kept, since small operations take their time too: the masks of all sizes together are
+            # of the size of the linear path.
             mask = codes.new_ones(2, 1, codes.shape[1])
             mask[1, :, size:] = 0
             share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
