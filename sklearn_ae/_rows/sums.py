@@ -28,15 +28,19 @@ def sum_of_squares(a: torch.Tensor) -> float:
 
 
 def self_products(a: torch.Tensor) -> torch.Tensor:
-    """Return ``a.T @ a``; of many columns one triangle is computed, and the other copied."""
+    """Return ``a.T @ a``; of many columns one triangle is computed, and the other copied.
+
+    Of few it is copied, too: on some processors the two are rounded otherwise.
+    """
     n = a.shape[1]
-    if n <= PANEL:
-        return a.T @ a
     products = torch.empty((n, n), dtype=a.dtype, device=a.device)
     for start in range(0, n, PANEL):
         stop = min(start + PANEL, n)
-        products[start:stop, start:] = a[:, start:stop].T @ a[:, start:]
-        products[stop:, start:stop] = products[start:stop, stop:].T
+        found = a[:, start:stop].T @ a[:, start:]
+        products[start:stop, start:] = found
+        products[start:, start:stop] = found.T
+        corner = found[:, : stop - start]
+        products[start:stop, start:stop] = corner.triu() + corner.triu(1).T
     return products
 
 
