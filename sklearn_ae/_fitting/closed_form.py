@@ -273,12 +273,14 @@ def _moments(decoder, codes, rows, features, last, mean, missed):
         weight, h, r = _regressed(decoder, z, block, features, last)
         h = h - mean
         r -= missed
-        wh = weight * h
-        root = weight.sqrt()
+        counted = float(weight.sum())
+        wh = rooted = h
+        if counted < len(h):
+            wh, rooted = weight * h, weight.sqrt() * h
         found = (
             wh.sum(0),
             (weight.T @ r)[0],
-            self_products(root * h),
+            self_products(rooted),
             wh.T @ r,
             weight.T @ r.square().sum(1),
         )
@@ -287,6 +289,6 @@ def _moments(decoder, codes, rows, features, last, mean, missed):
                 part += more
         else:
             sums = [part.double() for part in found]
-        total += float(weight.sum())
+        total += counted
     *parts, square = (part.div_(max(total, 1.0)) for part in sums)
     return *parts, float(square)
