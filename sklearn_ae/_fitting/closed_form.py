@@ -49,7 +49,6 @@ def solve(
     criterion: nn.Module,
     n_steps: int,
     generator: torch.Generator | None = None,
-    errors: Errors | None = None,
 ) -> Errors:
     """Solve the decoder in closed form, in place, where it can be and where that helps.
 
@@ -65,16 +64,13 @@ def solve(
         Steps that improve the codes which the decoder is solved for.
     generator : torch.Generator or None, default=None
         Where the network was not trained: draws random features in place of the hidden layers.
-    errors : Errors or None, default=None
-        Of the network as it is, with its steps, where they are known.
 
     Returns
     -------
     errors : Errors
         Of what is kept, with its steps, on the rows that choose.
     """
-    if errors is None:
-        errors = measure_errors(refined(network, n_steps), rows.choosing, criterion)
+    errors = measure_errors(refined(network, n_steps), rows.choosing, criterion)
     if not (isinstance(network.decoder, Corrected) and network.decoder.is_solvable):
         return errors
     train = enough_rows(rows.others, MOST_CELLS, LEAST_ROWS, MOST_ROWS)

@@ -23,8 +23,10 @@ SOME_ROWS = 2048
 FEWEST_ROWS, CELLS_TO_MEASURE = 512, 2**19
 # So many are enough to solve the last layer of a prefix: fewer of wide rows.
 MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
+# So many steps of refinement are enough for the codes that a layer is first solved for.
+FIRST_STEPS = 2
 # Codes of so few numbers change much with the layer: they are refined anew for the one that was
-# solved, and the layer is solved anew for these. Larger ones gain little by that.
+# solved, by all steps, and the layer is solved anew for these. Larger ones gain little by that.
 FEW_NUMBERS = 3
 
 # Makes PCA of a size; says what it misses.
@@ -125,9 +127,9 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
     # All from the layer of the whole: it knows what the others need.
     for n in solved_sizes(len(nested.ratios)):
         prefix = nested.prefix(n)
-        errors = solve(prefix, rows, criterion, n_steps)
+        solve(prefix, rows, criterion, min(n_steps, FIRST_STEPS))
         if n_steps and n <= FEW_NUMBERS:
-            solve(prefix, rows, criterion, n_steps, errors=errors)
+            solve(prefix, rows, criterion, n_steps)
         solved.append((n, prefix))
     for n, prefix in solved:
         nested.learn(n, prefix)
