@@ -14,6 +14,8 @@ from sklearn_ae._rows.spread import Spread
 
 # Up to so many columns their products are summed up too: PCA is their eigenvectors.
 MANY_COLUMNS = 1000
+# Columns that `self_products` multiplies at once with all that come after them.
+PANEL = 200
 # Rows, spread evenly, that say about where the rows lie and how far they reach.
 N_FIRST = 256
 # How far from the unit the farthest cell may be before squares in float32 leave its range.
@@ -26,14 +28,20 @@ def sum_of_squares(a: torch.Tensor) -> float:
 
 
 def self_products(a: torch.Tensor) -> torch.Tensor:
-    """Return ``a.T @ a``, symmetric to the last bit."""
-    if a.device.type == "cpu":
-        # numpy computes one triangle and copies it, in half the time.
-        rows = a.numpy()
-        with np.errstate(over="ignore", invalid="ignore"):
-            return torch.from_numpy(rows.T @ rows)
-    products = a.T @ a
-    return products.triu() + products.triu(1).T
+    """Return ``a.T @ a``, symmetric to the last bit: one triangle is computed, and copied.
+
+    numpy takes less time for that, but threads of its own, which fight torch's for processors.
+    """
+    n = a.shape[1]
+    products = torch.empty((n, n), dtype=a.dtype, device=a.device)
+    for start in range(0, n, PANEL):
+        stop = min(start + PANEL, n)
+        found = a[:, start:stop].T @ a[:, start:]
+        products[start:stop, start:], products[start:, start:stop] = found, found.T
+        # Where rows and columns are the same, some processors round the two triangles otherwise.
+        corner = found[:, : stop - start]
+        products[start:stop, start:stop] = corner.triu() + corner.triu(1).T
+    return products
 
 
 class Sums:

@@ -16,7 +16,7 @@ from sklearn_ae._rows import (
 )
 from sklearn_ae._rows import blocks as blocks_module
 from sklearn_ae._rows import scaling as scaling_module
-from sklearn_ae._rows.sums import MANY_COLUMNS
+from sklearn_ae._rows.sums import MANY_COLUMNS, PANEL
 
 CPU = torch.device("cpu")
 CONTAINERS = [np.asarray, sparse.csr_matrix, sparse.csr_array]
@@ -263,7 +263,7 @@ def test_all_rows_are_summed_up_in_one_pass(container, n_columns, monkeypatch):
     np.testing.assert_allclose(found.scaling().deviation[0], deviation, rtol=1e-4)
 
 
-@pytest.mark.parametrize("n_columns", [1, 30, 600])
+@pytest.mark.parametrize("n_columns", [1, PANEL - 1, PANEL, PANEL + 1, 2 * PANEL, 3 * PANEL - 7])
 def test_self_products(n_columns):
     a = torch.randn(30, n_columns, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     found = self_products(a)
