@@ -244,6 +244,7 @@ def draw(tasks: dict[str, tuple[dict, float]], path: str) -> None:
         ax.axhline(1, color="0.5", lw=1)
         ax.set(xscale="log", title=name, ylim=(0, 2))
         ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
     for ax in axes.flat[len(tasks) :]:
         ax.remove()
     figure.supxlabel("seconds")

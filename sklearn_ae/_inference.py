@@ -20,8 +20,8 @@ from sklearn_ae.modules.refined import refined
 STEP = 1e-4
 # Rows that lie so many scales away are computed in float64: their squares would leave float32.
 FAR = 1e12
-# Copies in float32 of what float32 rows were given to.
-_singles: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+# Copies in float32 of what float32 rows were given to, and how far out rows may lie for them.
+_singles: WeakKeyDictionary[nn.Module, tuple[nn.Module, float]] = WeakKeyDictionary()
 
 
 def in_user_units(
@@ -227,6 +227,7 @@ def _in_single(module: nn.Module) -> tuple[nn.Module, float]:
         for part in single.modules():
             if isinstance(part, Rescaled):
                 part.module.float()
-        _singles[module] = single
-    entry: Any = module.encoder if isinstance(module, Autoencoder) else module
-    return _singles[module], FAR * float(entry.scale_in.min()) + float(entry.shift_in.abs().max())
+        entry: Any = module.encoder if isinstance(module, Autoencoder) else module
+        limit = FAR * float(entry.scale_in.min()) + float(entry.shift_in.abs().max())
+        _singles[module] = single, limit
+    return _singles[module]
