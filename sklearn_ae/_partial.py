@@ -89,9 +89,10 @@ class PartialFitMixin(FittedMixin):
 
         With ``n_components=None`` the code grows with the rows until it has as many numbers as
         there are columns; of more than 1,000 columns it has as many as the first call has rows, but
-        128 at least. ``max_iter=0`` solves the closed form anew each time. `callbacks` are
-        called as in a training of an epoch or two each time, and schedulers begin anew; those of
-        `set_callbacks`, `memory`, `warm_start`, `n_iter_no_change` and `tol` have no part in it.
+        128 at least. Where it is a share, the size may change with each call. ``max_iter=0``
+        solves the closed form anew each time. `callbacks` are called as in a training of an epoch
+        or two each time, and schedulers begin anew; those of `set_callbacks`, `memory`,
+        `warm_start`, `n_iter_no_change` and `tol` have no part in it.
 
         Examples
         --------

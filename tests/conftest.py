@@ -58,7 +58,10 @@ def kill(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Let nothing depend on luck: without `random_state`, fits draw from numpy's generator."""
+    """Let no test depend on luck: without `random_state`, fits draw from numpy's generator.
+
+    Fixtures of a wider scope are made before, and say their `random_state`.
+    """
     np.random.seed(0)
 
 

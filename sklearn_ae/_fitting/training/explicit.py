@@ -15,7 +15,7 @@ def can_be_explicit(network: Autoencoder) -> bool:
     """Tell whether the gradients of all of a network's weights are known."""
     if type(network) is not Autoencoder or network.head is not None:
         return False
-    # Whoever looks at all modules, or for what is no longer finite, is to see them.
+    # Whoever looks at all layers, or for what is no longer finite, is to see them.
     if nn.modules.module._has_any_global_hook() or torch.is_anomaly_enabled():
         return False
     return can_learn(network.encoder) and can_learn(network.decoder)

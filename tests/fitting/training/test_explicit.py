@@ -13,6 +13,7 @@ from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 from sklearn_ae._fitting.training import net as net_module
 from sklearn_ae._fitting.training.explicit import is_plain
 from sklearn_ae._fitting.training.net import ReconstructionNet
+from sklearn_ae.losses import SquaredError
 
 
 class Seen(Exception):
@@ -227,22 +228,30 @@ def test_nothing_of_it_stays():
     assert "explicit" not in net.get_params() and "explicit" not in net.__dict__
 
 
-@pytest.mark.parametrize("looked_at", ["hook", "anomaly"])
-def test_who_looks_at_all_modules_sees_them(looked_at, monkeypatch):
+def test_who_looks_at_all_layers_sees_them_in_steps(monkeypatch):
     seen = []
-    if looked_at == "hook":
-        handle = nn.modules.module.register_module_forward_hook(lambda *args: seen.append(1))
-    else:
-        before = torch.is_anomaly_enabled()
-        torch.autograd.set_detect_anomaly(True)
+
+    def look(module, *args):
+        # What is measured beside the steps is so without gradients.
+        if torch.is_grad_enabled():
+            seen.append(type(module))
+
+    handle = nn.modules.module.register_module_forward_hook(look)
+    try:
+        steps = explicit_in_steps(AutoencoderTransformer(3), monkeypatch)
+    finally:
+        handle.remove()
+    assert steps == {False}
+    assert {nn.Linear, nn.GELU, SquaredError} <= set(seen)
+
+
+def test_who_looks_for_what_is_not_finite(monkeypatch):
+    before = torch.is_anomaly_enabled()
+    torch.autograd.set_detect_anomaly(True)
     try:
         assert explicit_in_steps(AutoencoderTransformer(3), monkeypatch) == {False}
     finally:
-        if looked_at == "hook":
-            handle.remove()
-            assert seen
-        else:
-            torch.autograd.set_detect_anomaly(before)
+        torch.autograd.set_detect_anomaly(before)
 
 
 def test_a_callback_whose_instance_listens():
