@@ -23,7 +23,7 @@ Encode = Callable[[torch.Tensor], torch.Tensor]
 FEATURE_GAIN = 2.5
 # Random features to choose from for each one that there is room for, rows that a candidate needs
 # for the choice to be more than chance, and rows that the choice looks at.
-CANDIDATES = 4
+CANDIDATES = 3
 ROWS_A_CANDIDATE = 8
 ROWS_TO_CHOOSE = 4096
 # Ridge penalty while features are chosen, relative to the trace of their products.
@@ -95,8 +95,8 @@ def widen_features(
     """Make the hidden layers of an untrained decoder one layer of random features, in place.
 
     Random layers on top of random layers lose more than they add: the first is drawn wider, the
-    others pass it on. Where there are rows enough, more features are drawn than there is room for,
-    and the least useful are left out.
+    others pass it on, but for their activations. Where there are rows enough, more features are
+    drawn than there is room for, and the least useful are left out.
 
     Parameters
     ----------
@@ -139,12 +139,13 @@ def _most_useful(decoder, encode, train, weight, bias, n):
     weights and G the penalised products (Hassibi and Stork, 1993). Half of them are left out at
     a time.
     """
-    activation = decoder.correction[1]
+    # As they will come through the layers that pass them on.
+    bent = nn.Sequential(*(x for x in decoder.correction if not isinstance(x, nn.Linear)))
     *_, products, cross, _ = _centred_moments(
         decoder,
         encode,
         train.sample(ROWS_TO_CHOOSE),
-        lambda codes: activation(nn.functional.linear(codes, weight, bias)),
+        lambda codes: bent(nn.functional.linear(codes, weight, bias)),
     )
     products, cross = products.float(), cross.float()
     products.diagonal().add_(CHOICE_PENALTY * products.trace() + torch.finfo(products.dtype).tiny)

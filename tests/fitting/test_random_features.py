@@ -15,6 +15,13 @@ from sklearn_ae._rows import DenseRows
 from sklearn_ae.modules import dense
 
 
+class Wave(nn.Module):
+    """An activation that is another one when it is repeated."""
+
+    def forward(self, x):
+        return torch.sin(2 * x)
+
+
 def widen(network, train, generator):
     widen_features(network.decoder, network.encoder, train, generator)
 
@@ -67,11 +74,23 @@ def test_chosen_features_rebuild_better_than_as_many_drawn():
     assert chosen < drawn
 
 
+@pytest.mark.parametrize("n_passing_on", [0, 2])
 @pytest.mark.parametrize("seed", range(5))
-def test_what_is_left_out_costs_least(seed):
-    """Of each single feature, the ridge regression without it says what it was worth."""
+def test_what_is_left_out_costs_least(seed, n_passing_on):
+    """Of each single feature, the ridge regression without it says what it was worth.
+
+    As it comes through the layers that pass it on.
+    """
     network, train, _ = start_at_pca(curved(seed=seed), hidden=8, seed=seed)
     weight, bias = layers_of(network)
+    first, _, last = network.decoder.correction
+    passing_on = [nn.Linear(8, 8) for _ in range(n_passing_on)]
+    with torch.no_grad():
+        for layer in passing_on:
+            nn.init.eye_(layer.weight)
+            layer.bias.zero_()
+    more = [part for layer in passing_on for part in (layer, Wave())]
+    network.decoder.correction = nn.Sequential(first, Wave(), *more, last)
     with torch.no_grad():
         drawn = (4 * weight, 4 * bias)
         kept = closed_form._most_useful(network.decoder, network.encoder, train, *drawn, 7)
@@ -91,10 +110,10 @@ def test_what_is_left_out_costs_least(seed):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "hidden", "n_candidates"), [(168, 20, 21), (255, 20, 31), (1_000, 5, 20)]
+    ("n_rows", "hidden", "n_candidates"), [(168, 20, 21), (255, 20, 31), (1_000, 5, 15)]
 )
 def test_candidates_are_drawn_like_the_first(monkeypatch, n_rows, hidden, n_candidates):
-    """Four for each that there is room for, and eight rows for each; scaled like the others."""
+    """Three for each that there is room for, and eight rows for each; scaled like the others."""
     seen = []
 
     def last_ones(decoder, encode, train, weight, bias, n):
