@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -80,11 +81,12 @@ class _OneThread(contextlib.ContextDecorator):
 
     def __enter__(self) -> None:
         with self._lock:
+            mine = vars(self._mine).setdefault("before", [])
             n_threads = torch.get_num_threads()
-            if n_threads == 1 and self._before:
+            if n_threads == 1 and self._before and not mine:
                 n_threads = self._before[0]
             self._before.append(n_threads)
-            vars(self._mine).setdefault("before", []).append(n_threads)
+            mine.append(n_threads)
             torch.set_num_threads(1)
 
     def __exit__(self, *exception: object) -> None:
@@ -114,28 +116,40 @@ def threads_for(operations: int, device: torch.device) -> contextlib.AbstractCon
 
 
 class _FullPrecision(contextlib.ContextDecorator):
-    """Let products of matrices in float32 be computed in float32, which torch sets for all threads.
+    """Let float32 be computed in float32, where torch may use fewer digits, set for all threads.
 
     The first to come in remembers what was set, the last to leave sets it again.
     """
 
+    # Not by `set_float32_matmul_precision`: that fails where one of these was set by itself.
+    BACKENDS = (
+        torch.backends.cuda.matmul,
+        torch.backends.cudnn.conv,
+        torch.backends.mkldnn.matmul,
+        torch.backends.mkldnn.conv,
+    )
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
+        self._before: list[tuple[Any, str]] = []
 
     def __enter__(self) -> None:
         with self._lock:
             if self._users == 0:
-                self._before = torch.get_float32_matmul_precision()
-                if self._before != "highest":
-                    torch.set_float32_matmul_precision("highest")
+                found = [(backend, backend.fp32_precision) for backend in self.BACKENDS]
+                # "none" is all digits, too.
+                self._before = [(b, digits) for b, digits in found if digits in ("tf32", "bf16")]
+                for backend, _ in self._before:
+                    backend.fp32_precision = "ieee"
             self._users += 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._users -= 1
-            if self._users == 0 and self._before != "highest":
-                torch.set_float32_matmul_precision(self._before)
+            if self._users == 0:
+                for backend, digits in self._before:
+                    backend.fp32_precision = digits
 
 
 _full_precision = _FullPrecision()
@@ -146,7 +160,7 @@ def own_settings(device: torch.device) -> Iterator[None]:
     """Compute with gradients, on the CPU unless asked, in the precision asked for.
 
     Whatever the caller has set around us: inference mode, a default device, autocast, faster
-    products.
+    products and convolutions.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sklearn_ae._device import (
+    _FullPrecision,
     nearest_device,
     own_settings,
     resolve_device,
@@ -89,6 +90,20 @@ def test_one_thread_in_fits_that_overlap():
         torch.set_num_threads(before)
 
 
+def test_one_thread_within_one_thread():
+    """As of a fit within a fit, in a callback."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with threads_for(1, CPU):
+            with threads_for(1, CPU):
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("other", [3, 2])
 def test_threads_that_overlap_get_back_their_own_number(other):
     """The one that comes in first leaves last."""
@@ -136,19 +151,33 @@ def test_gradients_whatever_the_mode_which_is_put_back(outer):
     assert torch.equal(weight.grad, torch.full((3,), 2.0))
 
 
-def test_full_precision_whatever_is_set_which_is_put_back():
-    before = torch.get_float32_matmul_precision()
+def all_digits():
+    """Return what each of torch's backends computes float32 in."""
+    return [backend.fp32_precision for backend in _FullPrecision.BACKENDS]
+
+
+@pytest.mark.parametrize("faster", ["high", "medium", 0, 1, 2, 3])
+def test_full_precision_whatever_is_set_which_is_put_back(faster):
+    """Set for all at once, or for one of the backends."""
+    before, legacy = all_digits(), torch.get_float32_matmul_precision()
     a = torch.ones(3, 3)
     try:
-        torch.set_float32_matmul_precision("medium")
+        if isinstance(faster, str):
+            torch.set_float32_matmul_precision(faster)
+        else:
+            _FullPrecision.BACKENDS[faster].fp32_precision = "tf32"
+        held = all_digits()
+        assert "tf32" in held
         with torch.autocast("cpu", dtype=torch.bfloat16):
             with own_settings(CPU), own_settings(CPU):
-                assert torch.get_float32_matmul_precision() == "highest"
+                assert set(all_digits()) <= {"ieee", "none"}
                 assert (a @ a).dtype == torch.float32
             assert (a @ a).dtype == torch.bfloat16
-        assert torch.get_float32_matmul_precision() == "medium"
+        assert all_digits() == held
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(legacy)
+        for backend, digits in zip(_FullPrecision.BACKENDS, before, strict=True):
+            backend.fp32_precision = digits
 
 
 def test_globals_are_seeded_inside_and_as_before_outside():

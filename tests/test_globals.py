@@ -19,6 +19,8 @@ from torch import nn
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 from sklearn_ae import _device as device_module
 
+BACKENDS = device_module._FullPrecision.BACKENDS
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 3)) @ RNG.normal(size=(3, 10)) + 0.2 * RNG.normal(size=(160, 10)) ** 2
 # Without early stopping nothing falls back to PCA: all that training did is seen.
@@ -126,7 +128,7 @@ def global_state():
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "benchmark": torch.backends.cudnn.benchmark,
         "cudnn": torch.backends.cudnn.deterministic,
-        "precision": torch.get_float32_matmul_precision(),
+        "precision": [backend.fp32_precision for backend in BACKENDS],
         "autocast": torch.is_autocast_enabled("cpu"),
         "interrupts": signal.getsignal(signal.SIGINT),
         "warnings": list(warnings.filters),
@@ -318,10 +320,23 @@ def matmul_precision(precision):
         torch.set_float32_matmul_precision(before)
 
 
+@contextlib.contextmanager
+def digits(backend, precision):
+    """Set the precision of one backend, with which torch's function for all does not go."""
+    before = backend.fp32_precision
+    backend.fp32_precision = precision
+    try:
+        yield
+    finally:
+        backend.fp32_precision = before
+
+
 HELD = {
     "autocast": functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16),
     "high precision": functools.partial(matmul_precision, "high"),
     "medium precision": functools.partial(matmul_precision, "medium"),
+    "tf32": functools.partial(digits, torch.backends.cuda.matmul, "tf32"),
+    "bf16": functools.partial(digits, torch.backends.mkldnn.matmul, "bf16"),
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
     "float64": functools.partial(default_dtype, torch.float64),
