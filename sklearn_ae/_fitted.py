@@ -1,6 +1,7 @@
 """What a fitted estimator does with rows and codes."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from sklearn_ae._inference import (
     apply,
     farthest_from,
     squared_errors,
-    sum_of_squares_about,
+    sums_of_squares,
 )
 from sklearn_ae._rows import Scaling, as_source, check_matrix, is_lazy
 from sklearn_ae._sizes import SizesMixin
@@ -75,6 +76,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
             shape (n_samples, size of the layer). Of an array of dask, one of dask.
         """
+        check_is_fitted(self)
         if is_lazy(X):
             return self._lazily("transform", X, self._n_features_out)
         return self._transform(self._check_rows(X, "transform"))
@@ -144,6 +146,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         X_hat : ndarray of shape (n_samples, n_features)
             What the codes keep of them.
         """
+        check_is_fitted(self)
         if is_lazy(X):
             return self._lazily("reconstruct", X, self.n_features_in_)
         return self._reconstruct(self._check_rows(X, "reconstruct"))
@@ -182,12 +185,12 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             ``explained_variance_ratio_``. The best value is 1; it can be negative.
         """
         X = as_rows(self._check_rows(X, "score"))
-        # In units of the training data, or of rows that lie far out: squares of extreme values
-        # would leave float64.
-        mean = on_host(self.mean_).astype(np.float64)
-        unit = max(self._scaling.scale, farthest_from(mean, X, self.device_))
-        total = sum_of_squares_about(mean, X, unit, self.device_)
-        error = float(self._squared_errors(X, unit).sum())
+        mean, unit = on_host(self.mean_).astype(np.float64), self._scaling.scale
+        error, total = sums_of_squares(self.module_, mean, X, unit, self.device_)
+        if not math.isfinite(error + total):
+            # Squares of extreme values leave float64, but not in units of how far out rows lie.
+            unit = farthest_from(mean, X, self.device_)
+            error, total = sums_of_squares(self.module_, mean, X, unit, self.device_)
         return 1 - error / total if total > 0 else float(error == 0)
 
     def _check_rows(self, X: Any, method: str) -> Any:

@@ -20,6 +20,8 @@ from sklearn_ae.modules.refined import refined
 STEP = 1e-4
 # Rows that lie so many scales away are computed in float64: their squares would leave float32.
 FAR = 1e12
+# So are larger ones: what is summed up of many columns would.
+LARGE = 1e30
 # Copies in float32 of what float32 rows were given to, and how far out rows may lie for them.
 _singles: WeakKeyDictionary[nn.Module, tuple[nn.Module, float]] = WeakKeyDictionary()
 
@@ -80,15 +82,16 @@ def count_outputs(module: nn.Module, n_inputs: int, device: torch.device) -> int
         return module(row).shape[1]
 
 
-def mean_jacobian(decoder: nn.Module, codes: np.ndarray, device: str) -> np.ndarray:
+def mean_jacobian(decoder: Rescaled, codes: np.ndarray, device: str) -> np.ndarray:
     """Return how the mean reconstruction of some codes changes with each of their numbers.
 
     Parameters
     ----------
-    decoder : nn.Module
-        Any: it is asked on both sides of the codes.
+    decoder : Rescaled
+        The module in it may be any: it is asked on both sides of the codes, in its own units, in
+        which no column lies far from zero.
     codes : ndarray of shape (n_codes, n_components)
-        Codes.
+        Codes, in the units of the user.
     device : str
         Where the decoder is.
 
@@ -98,18 +101,18 @@ def mean_jacobian(decoder: nn.Module, codes: np.ndarray, device: str) -> np.ndar
         A row a number.
     """
     found = []
-    unit = np.abs(codes).max() or 1.0  # squares of extreme codes would leave float64
-    spread = (codes / unit).std(axis=0) * unit
-    steps = STEP * np.where(spread > 0, spread, max(spread.max(), 1.0))
     with torch.inference_mode():
-        some = torch.from_numpy(codes).to(device)
+        some = (torch.from_numpy(codes).to(device) - decoder.shift_in) / decoder.scale_in
+        spread = some.std(0, correction=0)
+        steps = STEP * torch.where(spread > 0, spread, spread.max().clamp_min(1.0))
         for number, step in enumerate(steps):
             ahead, behind = some.clone(), some.clone()
             ahead[:, number] += step
             behind[:, number] -= step
-            change = decoder(ahead).mean(0) - decoder(behind).mean(0)
-            found.append((change / (2 * step)).cpu().numpy())
-    return np.stack(found)
+            change = decoder.module(ahead).mean(0) - decoder.module(behind).mean(0)
+            found.append(change / (2 * step))
+        jacobian = torch.stack(found) * decoder.scale_out
+        return (jacobian / decoder.scale_in.reshape(-1, 1)).cpu().numpy()
 
 
 def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> Any:
@@ -154,14 +157,18 @@ def farthest_from(shift: np.ndarray, X: Any, device: str) -> float:
     return float(_by_blocks(distances, as_rows(X), (), torch.float64, device).max())
 
 
-def sum_of_squares_about(shift: np.ndarray, X: Any, unit: float, device: str) -> float:
-    """Return the sum of the squared distances of rows to a point, in units of `unit`."""
-    centre = torch.tensor(shift, device=device)
+def sums_of_squares(
+    module: Autoencoder, point: np.ndarray, X: Any, unit: float, device: str
+) -> tuple[float, float]:
+    """Sum up the squared distances of rows to their reconstructions and to a point, in one pass."""
+    centre = torch.tensor(point, device=device)
 
-    def squares(rows: torch.Tensor) -> torch.Tensor:
-        return _squares(rows - centre, unit)
+    def both(rows: torch.Tensor) -> torch.Tensor:
+        missed = rows.double() - _outputs(module, rows)
+        return torch.stack([_squares(missed, unit), _squares(rows - centre, unit)], 1)
 
-    return float(_by_blocks(squares, as_rows(X), (), torch.float64, device).sum())
+    error, total = _by_blocks(both, as_rows(X), (2,), torch.float64, device).sum(0).tolist()
+    return error, total
 
 
 def _squares(away: torch.Tensor, unit: float) -> torch.Tensor:
@@ -215,8 +222,11 @@ def _outputs(module: nn.Module, rows: torch.Tensor) -> torch.Tensor:
     """Return what a module makes of rows, computed in their dtype where that is exact enough."""
     if rows.dtype == torch.float32:
         single, limit = _in_single(module)
-        if float(rows.abs().max()) <= limit:
-            module = single
+        low, high = torch.aminmax(rows)
+        if float(torch.maximum(-low, high)) <= limit:
+            return single(rows)
+        # The codes of a reconstruction may leave float32 where neither it nor the row does.
+        rows = rows.double()
     return module(rows)
 
 
@@ -229,5 +239,6 @@ def _in_single(module: nn.Module) -> tuple[nn.Module, float]:
                 part.module.float()
         entry: Any = module.encoder if isinstance(module, Autoencoder) else module
         limit = FAR * float(entry.scale_in.min()) + float(entry.shift_in.abs().max())
+        limit = min(limit, LARGE)
         _singles[module] = single, limit
     return _singles[module]

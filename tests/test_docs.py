@@ -17,6 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+import sklearn_ae
 from sklearn_ae import AutoencoderTransformer
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -68,6 +69,8 @@ def test_the_page_for_those_who_come_from_pca_names_all_that_it_has():
 def test_python_blocks_run(path, names, tmp_path, monkeypatch):
     matplotlib.use("Agg")
     monkeypatch.chdir(tmp_path)
+    # Pages that import it have quick fits, too; those of README take as long as a user's.
+    monkeypatch.setattr(sklearn_ae, "AutoencoderTransformer", names["AutoencoderTransformer"])
     session = dict(names)
     if path.stem == "few_labels":
         session["X_labelled"] = session["X_all"][:50]

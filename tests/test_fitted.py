@@ -9,7 +9,9 @@ from curves import curve, fit_pca, gaussian, make, mlp
 from sklearn.exceptions import NotFittedError
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import _inference
 from sklearn_ae._fitting import whitening
+from sklearn_ae._rows import row_blocks
 
 X = curve()
 
@@ -40,6 +42,39 @@ def test_components_of_pca(make_estimator, whiten):
     np.testing.assert_allclose(
         model.inverse_transform(codes), pca.inverse_transform(codes), atol=1e-7 * np.abs(rows).max()
     )
+
+
+@pytest.mark.parametrize("whiten", [False, True])
+@pytest.mark.parametrize("far, unit", [(1e9, 1e5), (1e12, 1e3), (0, 1e20), (0, 1e-20)])
+def test_components_of_columns_far_from_zero_and_of_any_unit(far, unit, whiten):
+    rows = far + unit * gaussian()
+    model, pca = make(n_components=3, whiten=whiten).fit(rows), fit_pca(rows, 3)
+    assert model.is_pca_
+    np.testing.assert_allclose(model.components_, pca.components_, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e160])
+def test_score_is_of_sums_of_squares(make_estimator, unit):
+    """Of rows whose squares leave float64, too."""
+    rows = unit * X
+    model = make(make_estimator).fit(rows)
+    missed = (rows - model.reconstruct(rows)) / unit
+    away = (rows - model.mean_) / unit
+    expected = 1 - np.square(missed).sum() / np.square(away).sum()
+    assert model.score(rows) == pytest.approx(expected, rel=1e-9)
+    assert np.isfinite(model.score(1e150 / unit * X))
+
+
+def test_score_reads_rows_once(monkeypatch):
+    model, seen = make().fit(X), []
+
+    def blocks(*args):
+        seen.append(args)
+        return row_blocks(*args)
+
+    monkeypatch.setattr(_inference, "row_blocks", blocks)
+    model.score(X)
+    assert len(seen) == 1
 
 
 def test_whitened_codes_of_pca_are_of_all_rows(monkeypatch):
@@ -152,6 +187,19 @@ def test_float32_rows_that_lie_far_out(make_estimator, unit):
         errors, expected = model.score_samples(rows), model.score_samples(double)
         np.testing.assert_allclose(errors[0], expected[0], rtol=1e-5)
         assert np.isfinite(model.score(rows))
+
+
+def test_float32_rows_whose_codes_would_leave_float32():
+    """Their reconstructions do not: of many columns a code is larger than each of them."""
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(0.5, 5, size=(200, 1)) + 0.02 * rng.normal(size=(200, 64))
+    rows = (6e37 * rows).astype(np.float32)
+    model = make(n_components=2).fit(rows)
+    double = rows.astype(np.float64)
+    assert np.abs(model.transform(double)).max() > np.finfo(np.float32).max
+    found, expected = model.reconstruct(rows), model.reconstruct(double)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(rows).max())
+    assert model.score(rows) == pytest.approx(model.score(double), abs=1e-5)
 
 
 def test_float32_rows_are_centred_in_float64():

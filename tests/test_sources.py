@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -212,6 +213,13 @@ def test_dask_of_no_rows():
     some = rows[rows[:, 0] > 1]
     assert model.transform(some).compute().shape == (int((X[:, 0] > 1).sum()), 2)
     assert model.reconstruct(rows[:0]).compute().shape == (0, 6)
+
+
+@pytest.mark.parametrize("method", ["transform", "reconstruct", "inverse_transform"])
+def test_dask_before_a_fit(method):
+    da = pytest.importorskip("dask.array")
+    with pytest.raises(NotFittedError):
+        getattr(AutoencoderTransformer(2), method)(da.zeros((4, 3)))
 
 
 @pytest.mark.parametrize("method", ["transform", "reconstruct", "inverse_transform"])

@@ -117,7 +117,8 @@ def make_nested(task, parts, device):
 def make_net(task, nested):
     """Make what trains the network: its loss, its noise, its rows; and PCA's losses.
 
-    Those are, of each size, its errors on the rows that choose, and its losses on those that train.
+    Those are, of each size, its errors on some of the watched rows (`watched_rows`), and its losses
+    on some of those that train.
     """
     spec, training, rows, start = task.spec, task.training, task.rows, task.start
     device, n = rows.train.rows.device, len(nested.ratios)
@@ -175,7 +176,7 @@ def begin(
     pca : PrincipalComponents
         Of the training rows, as large as a code can be.
     measured : callable
-        Gives the errors of PCA of a size on the rows that choose.
+        Gives the errors of PCA of a size on some of the watched rows.
     net : ReconstructionNet
         What will train.
     nested : Nested

@@ -93,4 +93,5 @@ class Rescaled(nn.Module):
         inputs = (x.to(self.shift_in.dtype) - self.shift_in) / self.scale_in
         dtypes = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         outputs = self.module(inputs.to(next(dtypes, inputs.dtype)))
+        outputs = outputs.to(self.shift_out.dtype)
         return (outputs * self.scale_out + self.shift_out).to(x.dtype)

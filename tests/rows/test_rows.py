@@ -81,6 +81,8 @@ def test_files_are_read_forwards(monkeypatch):
     rows = ScaledRows(Source(), order, np.zeros(2), 1.0, torch.device("cpu"))
     found = torch.cat([rows.slice(0, 30), rows.take(torch.arange(30, 50))])
     np.testing.assert_array_equal(found[:, 0], order)
+    ascending = ScaledRows(Source(), np.arange(0, 50, 2), np.zeros(2), 1.0, torch.device("cpu"))
+    np.testing.assert_array_equal(ascending.slice(3, 9)[:, 0], np.arange(6, 18, 2))
     assert all((np.diff(index) > 0).all() for index in seen)
 
 

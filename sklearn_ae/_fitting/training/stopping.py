@@ -1,5 +1,6 @@
 """When training stops, when its rate is cut, and which weights it keeps."""
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -117,9 +118,12 @@ class KeepBest(Callback):
         """Copy the weights to where the best but one were."""
         state = net.module_.state_dict()
         if not self._spare:
-            return {name: tensor.clone() for name, tensor in state.items()}
-        for name, tensor in state.items():
-            self._spare[name].copy_(tensor)
+            return copy.deepcopy(dict(state))
+        for name, value in state.items():
+            if torch.is_tensor(value):
+                self._spare[name].copy_(value)
+            else:  # of a user's module (`get_extra_state`)
+                self._spare[name] = copy.deepcopy(value)
         return self._spare
 
     def restore(self, net: Any) -> None:

@@ -142,6 +142,32 @@ def test_best_weights_are_a_copy():
     assert net.weight() == 78
 
 
+def test_what_is_kept_beside_weights():
+    """A user's module may have more in its state than tensors."""
+
+    class Counted(nn.Linear):
+        n = 0
+
+        def get_extra_state(self):
+            return {"n": self.n}
+
+        def set_extra_state(self, state):
+            self.n = state["n"]
+
+    net, keeper = FakeNet(), KeepBest(None, n_iter_no_change=9, tol=0.0, cut_rate=False)
+    net.module_ = Counted(1, 1, bias=False)
+    keeper.on_train_begin(net, X=None)
+    for epoch, loss in enumerate([3.0, 2.0, 1.0, 4.0], 1):
+        net.module_.n = epoch
+        net.set_weight(epoch)
+        net.history.new_epoch()
+        net.history.record("train_loss", loss)
+        net.history.record("train_batch_count", 1)
+        keeper.on_epoch_end(net)
+    keeper.restore(net)
+    assert (net.module_.n, net.weight()) == (3, 3.0)
+
+
 def test_keeper_trains_a_second_time():
     net, keeper, _ = train([9, 4, 6])
     keeper.restore(net)
