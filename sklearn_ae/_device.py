@@ -124,9 +124,9 @@ class _FullPrecision(contextlib.ContextDecorator):
     # Not by `set_float32_matmul_precision`: that fails where one of these was set by itself.
     BACKENDS = (
         torch.backends.cuda.matmul,
-        torch.backends.cudnn.conv,
-        torch.backends.mkldnn.matmul,
-        torch.backends.mkldnn.conv,
+        torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+        torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
+        torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
     )
 
     def __init__(self) -> None:

@@ -8,8 +8,7 @@ import torch
 from curves import curve, fit_pca, gaussian, make, mlp
 from sklearn.exceptions import NotFittedError
 
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
-from sklearn_ae import _inference
+from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, _inference
 from sklearn_ae._fitting import whitening
 from sklearn_ae._rows import row_blocks
 
