@@ -14,7 +14,7 @@ from sklearn_ae._device import own_settings
 from sklearn_ae._rows import Scaling, dense, row_blocks
 from sklearn_ae.modules import Autoencoder, Rescaled, settled
 from sklearn_ae.modules.hidden import hidden_layers
-from sklearn_ae.modules.refined import refined
+from sklearn_ae.modules.refined import one_pass, refined
 
 # Of the spread of a number: how far a derivative looks to both sides.
 STEP = 1e-4
@@ -167,7 +167,9 @@ def sums_of_squares(
         missed = rows.double() - _outputs(module, rows)
         return torch.stack([_squares(missed, unit), _squares(rows - centre, unit)], 1)
 
-    error, total = _by_blocks(both, as_rows(X), (2,), torch.float64, device).sum(0).tolist()
+    found = _by_blocks(both, as_rows(X), (2,), torch.float64, device)
+    with np.errstate(over="ignore"):
+        error, total = found.sum(0).tolist()
     return error, total
 
 
@@ -204,7 +206,7 @@ def _by_blocks(
     with own_settings(torch.device(device)):
         # Not in inference mode: users may compute gradients of what they make of it.
         result = torch.empty((n_rows, *shape), dtype=dtype, device=getattr(given, "device", "cpu"))
-        with torch.inference_mode():
+        with torch.inference_mode(), one_pass(n_rows):
             for start, stop in row_blocks(n_rows, max(n_columns, *shape, 1), given.dtype.itemsize):
                 rows = _as_tensor(given[start:stop]).to(device)
                 result[start:stop] = function(rows)

@@ -13,7 +13,7 @@ from sklearn_ae._fitting.rows import FitRows, enough_rows
 from sklearn_ae._rows import Rows, self_products
 from sklearn_ae.modules import Autoencoder, Corrected
 from sklearn_ae.modules.idle import without_idle_layers
-from sklearn_ae.modules.refined import refined
+from sklearn_ae.modules.refined import one_pass, refined
 from sklearn_ae.modules.weights import drawn
 
 # Maps rows to codes.
@@ -187,10 +187,11 @@ def solve_decoder(
     features = nn.Sequential(*hidden)
     # Before training the layer gives zeros, which need not be computed.
     adds = last if last.weight.any() or last.bias.any() else None
-    mean, missed, gram, cross, square = _centred_moments(decoder, encode, train, features, adds)
+    with one_pass(len(train)):
+        mean, missed, gram, cross, square = _centred_moments(decoder, encode, train, features, adds)
     # The means of the training rows are the intercept.
     *_, chosen_gram, chosen_cross, chosen_square = _moments(
-        decoder, codes, chosen, features, adds, mean, missed
+        decoder, _with_codes(codes, chosen), features, adds, mean, missed
     )
 
     # The solution is V diag(d) V^T cross, with eigenvectors V and d = 1 / (value + penalty): both
@@ -223,22 +224,30 @@ def solve_decoder(
 
 def _centred_moments(decoder, encode, rows, features, last=None):
     """Average the features, what the network misses, and their products about these means."""
-    few, codes = rows.sample(ROWS_FOR_MEANS), encode
-    if few is rows:
-        # Encoded once: the steps of refinement cost more than all else.
-        codes = torch.cat([encode(block) for block in rows.blocks()])
-    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
+    few = rows.sample(ROWS_FOR_MEANS)
     x = few.slice(0, len(few))
-    weight, *parts = _regressed(decoder, encode(x) if few is not rows else codes, x, features, last)
+    codes = encode(x)
+    # Centred nearly, products in float32 are exact enough: the means cancel nothing of them.
+    weight, *parts = _regressed(decoder, codes, x, features, last)
     total = max(float(weight.sum()), 1.0)
     mean, missed = ((weight.T @ part)[0] / total for part in parts)
-    more, more_missed, gram, cross, square = _moments(
-        decoder, codes, rows, features, last, mean, missed
-    )
-    gram.addr_(more, more, alpha=-1)
-    cross.addr_(more, more_missed, alpha=-1)
-    square -= float(more_missed @ more_missed)
-    return mean + more, missed + more_missed, gram, cross, square
+    # Not encoded twice: the steps of refinement cost more than all else.
+    all_are_few = len(few) == len(rows)
+    coded = [(codes, x)] if all_are_few else ((encode(block), block) for block in rows.blocks())
+    off, missed_off, gram, cross, square = _moments(decoder, coded, features, last, mean, missed)
+    gram.addr_(off, off, alpha=-1)
+    cross.addr_(off, missed_off, alpha=-1)
+    square -= float(missed_off @ missed_off)
+    return mean + off, missed + missed_off, gram, cross, square
+
+
+def _with_codes(codes, rows):
+    """Yield rows a block at a time, behind their codes."""
+    start = 0
+    for block in rows.blocks():
+        stop = start + len(block)
+        yield codes[start:stop], block
+        start = stop
 
 
 def _regressed(decoder, z, block, features, last):
@@ -256,17 +265,15 @@ def _regressed(decoder, z, block, features, last):
     return weight, h, r
 
 
-def _moments(decoder, codes, rows, features, last, mean, missed):
+def _moments(decoder, coded, features, last, mean, missed):
     """Average h = features - mean, r = residual - missed, h h^T, h r^T and r^2 over the rows.
 
-    The codes are those of all rows, or a function of a block of them.
+    They come a block at a time, behind their codes.
     """
     mean, missed = mean.float(), missed.float()
     sums: list = []
-    total, start = 0.0, 0
-    for block in rows.blocks():
-        z = codes(block) if callable(codes) else codes[start : start + len(block)]
-        start += len(block)
+    total = 0.0
+    for z, block in coded:
         weight, h, r = _regressed(decoder, z, block, features, last)
         h = h - mean
         r -= missed

@@ -9,6 +9,7 @@ import torch
 
 from sklearn_ae._rows import Rows, row_blocks, sum_of_squares
 from sklearn_ae.modules import Autoencoder
+from sklearn_ae.modules.refined import one_pass
 
 # Groups of rows whose losses are compared, to know the sampling error of their mean.
 N_GROUPS = 32
@@ -53,16 +54,17 @@ def measure_errors(
     """
     edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int)
     groups, square, codes = np.zeros(len(edges) - 1), 0.0, []
-    for start, stop in row_blocks(len(rows), rows.n_columns):
-        targets = rows.slice(start, stop)
-        codes.append(network.encoder(targets))
-        rebuilt = network.decoder(codes[-1])
-        square += sum_of_squares(rebuilt - targets)
-        inside = np.unique(np.r_[start, edges[(start < edges) & (edges < stop)], stop]) - start
-        losses = [criterion(rebuilt[a:b], targets[a:b]) for a, b in pairwise(inside.tolist())]
-        first = np.searchsorted(edges, start, side="right") - 1
-        sums = torch.stack(losses).cpu().double().numpy() * np.diff(inside)
-        groups[first : first + len(sums)] += sums
+    with one_pass(len(rows)):
+        for start, stop in row_blocks(len(rows), rows.n_columns):
+            targets = rows.slice(start, stop)
+            codes.append(network.encoder(targets))
+            rebuilt = network.decoder(codes[-1])
+            square += sum_of_squares(rebuilt - targets)
+            inside = np.unique(np.r_[start, edges[(start < edges) & (edges < stop)], stop]) - start
+            losses = [criterion(rebuilt[a:b], targets[a:b]) for a, b in pairwise(inside.tolist())]
+            first = np.searchsorted(edges, start, side="right") - 1
+            sums = torch.stack(losses).cpu().double().numpy() * np.diff(inside)
+            groups[first : first + len(sums)] += sums
     return Errors(
         torch.cat(codes),
         groups / np.diff(edges),

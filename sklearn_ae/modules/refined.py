@@ -1,5 +1,10 @@
 """An encoder whose codes are improved by descent on what the decoder makes of them."""
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
@@ -17,6 +22,39 @@ TOLERANCE = 1e-6
 # Products of the decoder's last layer are not looked for where there are fewer rows, nor for more
 # steps in float32: they tell no errors apart that are less than 1e-7 of that of the start.
 FEW_ROWS, MANY_STEPS = 64, 8
+
+
+class _InParts(NamedTuple):
+    """A decoder in parts, and the products of its last layer."""
+
+    parts: Parted
+    products: torch.Tensor
+
+
+class _Pass(NamedTuple):
+    """How many rows a pass goes through, and what is known of the decoders meanwhile."""
+
+    n_rows: int
+    known: dict[nn.Module, _InParts | None]
+
+
+_pass: ContextVar[_Pass | None] = ContextVar("_pass", default=None)
+
+
+@contextlib.contextmanager
+def one_pass(n_rows: int) -> Iterator[None]:
+    """Make products of a decoder's last layer once, for rows that come a block at a time.
+
+    Parameters
+    ----------
+    n_rows : int
+        How many rows. No weight may change before the last of them.
+    """
+    token = _pass.set(_Pass(n_rows, {}))
+    try:
+        yield
+    finally:
+        _pass.reset(token)
 
 
 class RefinedEncoder(nn.Module):
@@ -98,12 +136,21 @@ class RefinedEncoder(nn.Module):
     def _missed_around(self, codes: torch.Tensor, x: torch.Tensor) -> "_InRows | _InFeatures":
         """Return what computes the errors of codes of these rows."""
         if self.by_products and not is_traced(x) and x.dim() == 2:
-            n, width = x.shape
             exact = x.dtype == torch.float64 or self.n_steps <= MANY_STEPS
-            parts = parted(self.decoder) if exact and n >= FEW_ROWS else None
-            if parts is not None and _saves(n, width, len(parts.weight), self.n_steps):
-                return _InFeatures(parts, codes, x)
+            n_rows, known = _pass.get() or _Pass(len(x), {})
+            if exact and n_rows >= FEW_ROWS:
+                if self not in known:
+                    known[self] = self._in_parts(n_rows, x.shape[1])
+                if (found := known[self]) is not None:
+                    return _InFeatures(found, codes, x)
         return _InRows(self.decoder, codes, x)
+
+    def _in_parts(self, n_rows: int, n_columns: int) -> _InParts | None:
+        """Part the decoder for so many rows, where that takes fewer operations."""
+        parts = parted(self.decoder)
+        if parts is None or not _saves(n_rows, n_columns, len(parts.weight), self.n_steps):
+            return None
+        return _InParts(parts, parts.weight @ parts.weight.T)
 
 
 def _saves(n_rows: int, n_columns: int, n_features: int, n_steps: int) -> bool:
@@ -145,13 +192,12 @@ class _InFeatures:
     with the products of the last layer, which are smaller than the rows.
     """
 
-    def __init__(self, decoder: Parted, codes: torch.Tensor, x: torch.Tensor):
-        self.decoder = decoder
-        weight = decoder.weight
-        self.features, pull = decoder.features(codes)
-        missed = torch.addmm(decoder.bias, self.features, weight) - x
+    def __init__(self, decoder: _InParts, codes: torch.Tensor, x: torch.Tensor):
+        self.decoder, self.products = decoder
+        weight = self.decoder.weight
+        self.features, pull = self.decoder.features(codes)
+        missed = torch.addmm(self.decoder.bias, self.features, weight) - x
         self.error, self.slope = _square(missed), missed @ weight.T
-        self.products = weight @ weight.T
         self.start = self.error, pull(self.slope)
 
     def at(self, codes: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,16 @@ from torch import nn
 
 from sklearn_ae.modules import Autoencoder, RefinedEncoder
 from sklearn_ae.modules import refined as module
+from sklearn_ae.modules.parted import parted
 from sklearn_ae.modules.pullback import rule_of
-from sklearn_ae.modules.refined import FEW_ROWS, SHORTENED, STRETCHED, TOLERANCE, refined
+from sklearn_ae.modules.refined import (
+    FEW_ROWS,
+    SHORTENED,
+    STRETCHED,
+    TOLERANCE,
+    one_pass,
+    refined,
+)
 
 
 def draw(*shape, seed=0):
@@ -220,6 +228,34 @@ def test_products_of_the_last_layer_give_the_same_codes(dtype, n_rows, n_steps, 
     tolerance = 1e-9 if dtype == torch.float64 else 1e-3
     torch.testing.assert_close(codes, refine(x), rtol=tolerance, atol=tolerance)
     assert not torch.allclose(codes, refine.encoder(x))
+
+
+def test_products_are_made_once_for_rows_that_come_in_blocks(looked, monkeypatch):
+    """However small the blocks; and anew where that has ended, as weights may have changed."""
+    made = []
+
+    def parting(decoder):
+        made.append(decoder)
+        return parted(decoder)
+
+    monkeypatch.setattr(module, "parted", parting)
+    encoder, decoder = wide_pair(torch.float64)
+    refine = RefinedEncoder(encoder, decoder, 3)
+    x = 3 * draw(FEW_ROWS, 100).double()
+    for factor in (1.0, 0.5):
+        with torch.no_grad():
+            for weight in decoder.parameters():
+                weight.mul_(factor)
+            made.clear()
+            expected = refine(x)
+            assert len(made) == 1
+            with one_pass(len(x)):
+                codes = torch.cat([refine(block) for block in x.split(5)])
+            assert len(made) == 2
+        torch.testing.assert_close(codes, expected, rtol=1e-9, atol=1e-9)
+    n_looked = len(looked)
+    refine(x[:5])
+    assert len(looked) == n_looked
 
 
 @pytest.mark.parametrize(("dtype", "products"), [(torch.float64, True), (torch.float32, False)])
