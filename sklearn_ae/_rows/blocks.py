@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 # Bounds the memory, and what hidden layers make of so many rows stays in a processor's cache.
-BLOCK_CELLS = 2**20
+BLOCK_CELLS = 2**21
 # Of wider numbers than float32 the cache holds fewer, and large arrays of theirs would go back to
 # the system after each operation.
 BLOCK_ROWS, WIDE_BLOCK_ROWS = 1024, 256
