@@ -83,7 +83,8 @@ class SizesMixin:
         if not whole or not 1 <= n_components <= most:
             raise ValueError(
                 f"n_components={n_components!r} must be an integer from 1 to {most}, the size of "
-                "the code that was fitted. A larger one needs a fit with a larger max_components."
+                "the code that was fitted. A larger one needs a fit with a larger n_components or "
+                "max_components."
             )
         if not self._is_ordered and n_components != most:
             raise ValueError(

@@ -56,7 +56,8 @@ def used_size(
     if not len(reached):
         rows = "held-out rows" if held_out else "training rows"
         more = ", or a larger max_components" if len(score) < min(shape) else ""
-        more += ", or early_stopping=False to count training rows" if held_out else ""
+        if held_out:
+            more += ", or early_stopping=False to count training rows, without a guard against PCA"
         raise ValueError(
             f"n_components={wanted!r} is a share of the variance that no size of the code "
             f"explains: {len(score)} numbers explain {max(score):.6g} of that of the {rows}. Set a "
