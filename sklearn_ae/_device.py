@@ -9,6 +9,11 @@ import torch
 
 # Operations of a step below which it is done by one thread.
 SMALL_STEP = 3 * 10**8
+# What computes products of matrices, and with how many digits.
+MATMULS: tuple[Any, ...] = (
+    torch.backends.cuda.matmul,
+    torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
+)
 # torch's global generators are shared by all threads: only one fit at a time may borrow them.
 _global_generators = threading.RLock()
 
@@ -116,40 +121,45 @@ def threads_for(operations: int, device: torch.device) -> contextlib.AbstractCon
 
 
 class _FullPrecision(contextlib.ContextDecorator):
-    """Let float32 be computed in float32, where torch may use fewer digits, set for all threads.
+    """Let products of matrices in float32 be computed in float32, which torch sets for all threads.
 
     The first to come in remembers what was set, the last to leave sets it again.
     """
 
-    # Not by `set_float32_matmul_precision`: that fails where one of these was set by itself.
-    BACKENDS = (
-        torch.backends.cuda.matmul,
-        torch.backends.cudnn.conv,  # type: ignore[attr-defined]
-        torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
-        torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
-    )
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
-        self._before: list[tuple[Any, str]] = []
+        self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> None:
         with self._lock:
             if self._users == 0:
-                found = [(backend, backend.fp32_precision) for backend in self.BACKENDS]
-                # "none" is all digits, too.
-                self._before = [(b, digits) for b, digits in found if digits in ("tf32", "bf16")]
-                for backend, _ in self._before:
-                    backend.fp32_precision = "ieee"
+                _compute_products_in_full(self._undo)
             self._users += 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                for backend, digits in self._before:
-                    backend.fp32_precision = digits
+                self._undo.close()
+
+
+def _compute_products_in_full(undo: contextlib.ExitStack) -> None:
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # torch's function for all backends fails where one of them was set by itself.
+        for backend in MATMULS:
+            digits = backend.fp32_precision
+            if digits in ("tf32", "bf16"):
+                backend.fp32_precision = "none"
+                inherited = backend.fp32_precision == digits
+                backend.fp32_precision = "ieee"
+                undo.callback(setattr, backend, "fp32_precision", "none" if inherited else digits)
+        return
+    if before != "highest":
+        torch.set_float32_matmul_precision("highest")
+        undo.callback(torch.set_float32_matmul_precision, before)
 
 
 _full_precision = _FullPrecision()
@@ -160,7 +170,7 @@ def own_settings(device: torch.device) -> Iterator[None]:
     """Compute with gradients, on the CPU unless asked, in the precision asked for.
 
     Whatever the caller has set around us: inference mode, a default device, autocast, faster
-    products and convolutions.
+    products.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

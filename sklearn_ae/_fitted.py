@@ -216,7 +216,6 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
 
     def _lazily(self, method: str, X: Any, n_outputs: int) -> Any:
         """Let dask call a method, on each of its blocks of rows, of the estimator as it is now."""
-        check_is_fitted(self)
         check_matrix(X)
         # What else is wrong is said by the blocks, when they are computed.
         if method == "inverse_transform":

@@ -109,7 +109,7 @@ def mean_jacobian(decoder: Rescaled, codes: np.ndarray, device: str) -> np.ndarr
             ahead, behind = some.clone(), some.clone()
             ahead[:, number] += step
             behind[:, number] -= step
-            change = decoder.module(ahead).mean(0) - decoder.module(behind).mean(0)
+            change = decoder.within(ahead).mean(0) - decoder.within(behind).mean(0)
             found.append(change / (2 * step))
         jacobian = torch.stack(found) * decoder.scale_out
         return (jacobian / decoder.scale_in.reshape(-1, 1)).cpu().numpy()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sklearn_ae._device import (
-    _FullPrecision,
+    MATMULS,
     nearest_device,
     own_settings,
     resolve_device,
@@ -151,33 +151,55 @@ def test_gradients_whatever_the_mode_which_is_put_back(outer):
     assert torch.equal(weight.grad, torch.full((3,), 2.0))
 
 
-def all_digits():
-    """Return what each of torch's backends computes float32 in."""
-    return [backend.fp32_precision for backend in _FullPrecision.BACKENDS]
+SETTINGS = {
+    "high": lambda: torch.set_float32_matmul_precision("high"),
+    "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "one": lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
+    "another": lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+    "generic": lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+}
 
 
-@pytest.mark.parametrize("faster", ["high", "medium", 0, 1, 2, 3])
-def test_full_precision_whatever_is_set_which_is_put_back(faster):
-    """Set for all at once, or for one of the backends."""
-    before, legacy = all_digits(), torch.get_float32_matmul_precision()
+@pytest.fixture
+def precision():
+    """Begin and end with what torch begins with."""
+
+    def reset():
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.fp32_precision = "none"
+        for backend in MATMULS:
+            backend.fp32_precision = "none"
+
+    reset()
+    yield
+    reset()
+
+
+@pytest.mark.parametrize("faster", SETTINGS.values(), ids=SETTINGS)
+def test_full_precision_whatever_is_set_which_is_put_back(faster, precision):
     a = torch.ones(3, 3)
-    try:
-        if isinstance(faster, str):
-            torch.set_float32_matmul_precision(faster)
-        else:
-            _FullPrecision.BACKENDS[faster].fp32_precision = "tf32"
-        held = all_digits()
-        assert "tf32" in held
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            with own_settings(CPU), own_settings(CPU):
-                assert set(all_digits()) <= {"ieee", "none"}
-                assert (a @ a).dtype == torch.float32
-            assert (a @ a).dtype == torch.bfloat16
-        assert all_digits() == held
-    finally:
-        torch.set_float32_matmul_precision(legacy)
-        for backend, digits in zip(_FullPrecision.BACKENDS, before, strict=True):
-            backend.fp32_precision = digits
+    faster()
+    held = [backend.fp32_precision for backend in MATMULS]
+    assert {"tf32", "bf16"} & {*held}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with own_settings(CPU), own_settings(CPU):
+            assert {backend.fp32_precision for backend in MATMULS} <= {"ieee", "none"}
+            assert (a @ a).dtype == torch.float32
+        assert (a @ a).dtype == torch.bfloat16
+    assert [backend.fp32_precision for backend in MATMULS] == held
+
+
+def test_a_precision_that_is_inherited_stays_so(precision):
+    torch.backends.fp32_precision = "tf32"
+    with own_settings(CPU):
+        pass
+    torch.backends.fp32_precision = "ieee"
+    assert [backend.fp32_precision for backend in MATMULS] == ["ieee", "ieee"]
+
+
+def test_users_may_ask_what_is_set():
+    with own_settings(CPU), torch.backends.cudnn.flags(enabled=False):
+        assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_globals_are_seeded_inside_and_as_before_outside():

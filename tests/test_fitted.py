@@ -10,7 +10,10 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer, _inference
 from sklearn_ae._fitting import whitening
+from sklearn_ae._rows import blocks as blocks_module
 from sklearn_ae._rows import row_blocks
+from sklearn_ae.modules import refined as refined_module
+from sklearn_ae.modules.parted import parted
 
 X = curve()
 
@@ -63,6 +66,31 @@ def test_score_is_of_sums_of_squares(make_estimator, unit):
     assert model.score(rows) == pytest.approx(expected, rel=1e-9)
     for far in (1e150, 1e153, 1e200):
         assert np.isfinite(model.score(far / unit * rows))
+
+
+@pytest.mark.parametrize("method", ["transform", "reconstruct", "score_samples", "fit"])
+def test_wide_rows_part_the_decoder_once(method, monkeypatch):
+    """However many blocks there are: their products are the same."""
+    wide = X @ np.random.default_rng(0).normal(size=(5, 300))
+    model = make(n_components=2, early_stopping=False).fit(wide)
+    expected = model.reconstruct(wide)
+    made = []
+
+    def parting(decoder):
+        made.append(decoder)
+        return parted(decoder)
+
+    monkeypatch.setattr(refined_module, "parted", parting)
+    monkeypatch.setattr(blocks_module, "BLOCK_CELLS", 10 * 300)
+    assert len(list(row_blocks(*wide.shape))) > 9
+    if method == "fit":
+        made.clear()
+        model.fit(wide)
+        assert 1 < len(made) < 40
+    else:
+        getattr(model, method)(wide)
+        assert len(made) == 1
+    np.testing.assert_allclose(model.reconstruct(wide), expected, atol=1e-3 * expected.std())
 
 
 def test_score_reads_rows_once(monkeypatch):

@@ -20,8 +20,6 @@ from torch import nn
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 from sklearn_ae import _device as device_module
 
-BACKENDS = device_module._FullPrecision.BACKENDS
-
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 3)) @ RNG.normal(size=(3, 10)) + 0.2 * RNG.normal(size=(160, 10)) ** 2
 # Without early stopping nothing falls back to PCA: all that training did is seen.
@@ -129,7 +127,7 @@ def global_state():
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "benchmark": torch.backends.cudnn.benchmark,
         "cudnn": torch.backends.cudnn.deterministic,
-        "precision": [backend.fp32_precision for backend in BACKENDS],
+        "precision": [backend.fp32_precision for backend in device_module.MATMULS],
         "autocast": torch.is_autocast_enabled("cpu"),
         "interrupts": signal.getsignal(signal.SIGINT),
         "warnings": list(warnings.filters),

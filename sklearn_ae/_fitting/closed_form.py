@@ -115,17 +115,20 @@ def widen_features(
         return
     first, *others = layers
     n, fan_in = first.weight.shape
-    n_candidates = min(CANDIDATES * n, len(train) // ROWS_A_CANDIDATE)
+    # The narrowest layer passes on no more.
+    room = min(layer.out_features for layer in layers)
+    n_candidates = min(max(CANDIDATES * room, n), len(train) // ROWS_A_CANDIDATE)
     first.weight.mul_(FEATURE_GAIN)
     first.bias.mul_(FEATURE_GAIN)
-    if n_candidates > n:
-        more = drawn(nn.Linear, fan_in, n_candidates - n, fan_in=fan_in, generator=generator)
-        more = more.to(first.weight.device)
-        weight = torch.cat([first.weight, FEATURE_GAIN * more.weight])
-        bias = torch.cat([first.bias, FEATURE_GAIN * more.bias])
-        kept = _most_useful(decoder, encode, train, weight, bias, n)
-        first.weight.copy_(weight[kept])
-        first.bias.copy_(bias[kept])
+    if n_candidates > room:
+        weight, bias = first.weight[:n_candidates].clone(), first.bias[:n_candidates].clone()
+        if n_candidates > n:
+            more = drawn(nn.Linear, fan_in, n_candidates - n, fan_in=fan_in, generator=generator)
+            more = more.to(weight.device)
+            weight = torch.cat([weight, FEATURE_GAIN * more.weight])
+            bias = torch.cat([bias, FEATURE_GAIN * more.bias])
+        kept = _most_useful(decoder, encode, train, weight, bias, room)
+        first.weight[:room], first.bias[:room] = weight[kept], bias[kept]
     for layer in others:
         # Not by `eye_`, which asks for the default device, whatever that of the weight.
         nn.init.zeros_(layer.weight).fill_diagonal_(1.0)

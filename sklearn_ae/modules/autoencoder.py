@@ -91,7 +91,11 @@ class Rescaled(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
         inputs = (x.to(self.shift_in.dtype) - self.shift_in) / self.scale_in
+        outputs = self.within(inputs)
+        return (outputs * self.scale_out + self.shift_out).to(x.dtype)
+
+    def within(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map ``(n, n_inputs)`` to ``(n, n_outputs)`` in the module's units, of any dtype."""
         dtypes = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         outputs = self.module(inputs.to(next(dtypes, inputs.dtype)))
-        outputs = outputs.to(self.shift_out.dtype)
-        return (outputs * self.scale_out + self.shift_out).to(x.dtype)
+        return outputs.to(self.shift_out.dtype)

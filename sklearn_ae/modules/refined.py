@@ -48,7 +48,8 @@ def one_pass(n_rows: int) -> Iterator[None]:
     Parameters
     ----------
     n_rows : int
-        How many rows. No weight may change before the last of them.
+        How many rows. No weight may change before the last of them, and gradients by weights are
+        not to be computed.
     """
     token = _pass.set(_Pass(n_rows, {}))
     try:

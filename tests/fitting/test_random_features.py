@@ -140,6 +140,26 @@ def test_candidates_are_drawn_like_the_first(monkeypatch, n_rows, hidden, n_cand
     torch.testing.assert_close(correction[0].bias.detach(), bias[-hidden:])
 
 
+def test_what_a_narrower_layer_passes_on_is_chosen(monkeypatch):
+    """The others are never seen."""
+    asked = []
+
+    def last_ones(decoder, encode, train, weight, bias, n):
+        asked.append((len(weight), n))
+        return torch.arange(len(weight) - n, len(weight))
+
+    monkeypatch.setattr(closed_form, "_most_useful", last_ones)
+    for sizes, expected in [((20, 5), (20, 5)), ((20, 12), (36, 12)), ((5, 20), (15, 5))]:
+        generator = torch.Generator().manual_seed(0)
+        correction = dense(9, sizes, 9, nn.Tanh, generator, zero_last=True)
+        last = closed_form.FEATURE_GAIN * correction[0].weight.detach()[-5:]
+        decoder = SimpleNamespace(correction=correction)
+        widen_features(decoder, None, DenseRows(torch.zeros(1_000, 9)), generator)
+        assert asked.pop() == expected
+        if sizes == (20, 5):
+            torch.testing.assert_close(correction[0].weight.detach()[:5], last)
+
+
 @pytest.mark.parametrize("reach", [np.inf, 0.5])
 @pytest.mark.parametrize("seed", range(3))
 def test_half_of_the_features_are_left_out_at_a_time(seed, reach, monkeypatch):

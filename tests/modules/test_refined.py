@@ -254,6 +254,8 @@ def test_products_are_made_once_for_rows_that_come_in_blocks(looked, monkeypatch
             assert len(made) == 2
         torch.testing.assert_close(codes, expected, rtol=1e-9, atol=1e-9)
     n_looked = len(looked)
+    with pytest.raises(ZeroDivisionError), one_pass(len(x)):
+        _ = 1 / 0
     refine(x[:5])
     assert len(looked) == n_looked
 

@@ -114,15 +114,16 @@ class KeepBest(Callback):
             for group in net.optimizer_.param_groups:
                 group["lr"] *= RATE_CUT
 
-    def _copied(self, net: Any) -> dict[str, torch.Tensor]:
-        """Copy the weights to where the best but one were."""
+    def _copied(self, net: Any) -> dict[str, Any]:
+        """Copy the state, weights to where those of the best but one were."""
         state = net.module_.state_dict()
         if not self._spare:
             return copy.deepcopy(dict(state))
         for name, value in state.items():
-            if torch.is_tensor(value):
-                self._spare[name].copy_(value)
-            else:  # of a user's module (`get_extra_state`)
+            spare = self._spare[name]
+            if torch.is_tensor(value) and spare.shape == value.shape:
+                spare.copy_(value)
+            else:  # a user's module may have anything in it (`get_extra_state`)
                 self._spare[name] = copy.deepcopy(value)
         return self._spare
 

@@ -142,17 +142,18 @@ def test_best_weights_are_a_copy():
     assert net.weight() == 78
 
 
-def test_what_is_kept_beside_weights():
+@pytest.mark.parametrize("state", [range, torch.zeros])
+def test_what_is_kept_beside_weights(state):
     """A user's module may have more in its state than tensors."""
 
     class Counted(nn.Linear):
         n = 0
 
         def get_extra_state(self):
-            return {"n": self.n}
+            return state(self.n)
 
-        def set_extra_state(self, state):
-            self.n = state["n"]
+        def set_extra_state(self, found):
+            self.n = len(found)
 
     net, keeper = FakeNet(), KeepBest(None, n_iter_no_change=9, tol=0.0, cut_rate=False)
     net.module_ = Counted(1, 1, bias=False)
