@@ -145,6 +145,7 @@ class _FullPrecision(contextlib.ContextDecorator):
 
 
 def _compute_products_in_full(undo: contextlib.ExitStack) -> None:
+    """Let all digits be computed; what sets again what was set is added to `undo`."""
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:

@@ -76,9 +76,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             Codes, in the units of `X`; with `code_layer`, the activations of that hidden layer, of
             shape (n_samples, size of the layer). Of an array of dask, one of dask.
         """
-        check_is_fitted(self)
         if is_lazy(X):
-            return self._lazily("transform", X, self._n_features_out)
+            return self._lazily("transform", X, "_n_features_out")
         return self._transform(self._check_rows(X, "transform"))
 
     @available_if(_check_decodes)
@@ -102,9 +101,9 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         ValueError
             If the codes have a wrong width.
         """
-        check_is_fitted(self)
         if is_lazy(X):
-            return self._lazily("inverse_transform", X, self.n_features_in_)
+            return self._lazily("inverse_transform", X, "n_features_in_")
+        check_is_fitted(self)
         check_same_namespace(X, self, attribute="mean_", method="inverse_transform")
         X = check_array(X, dtype=float_types(X))
         self._check_width(X)
@@ -146,9 +145,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         X_hat : ndarray of shape (n_samples, n_features)
             What the codes keep of them.
         """
-        check_is_fitted(self)
         if is_lazy(X):
-            return self._lazily("reconstruct", X, self.n_features_in_)
+            return self._lazily("reconstruct", X, "n_features_in_")
         return self._reconstruct(self._check_rows(X, "reconstruct"))
 
     def score_samples(self, X: Any) -> Any:
@@ -214,8 +212,13 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         validate_data(self, head, dtype=float_types(head), **checks)
         return source
 
-    def _lazily(self, method: str, X: Any, n_outputs: int) -> Any:
-        """Let dask call a method, on each of its blocks of rows, of the estimator as it is now."""
+    def _lazily(self, method: str, X: Any, width: str) -> Any:
+        """Let dask call a method, on each of its blocks of rows, of the estimator as it is now.
+
+        The attribute `width` says how many columns it gives.
+        """
+        check_is_fitted(self)
+        n_outputs = getattr(self, width)
         check_matrix(X)
         # What else is wrong is said by the blocks, when they are computed.
         if method == "inverse_transform":

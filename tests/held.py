@@ -8,34 +8,27 @@ import torch
 
 
 @contextlib.contextmanager
-def default_dtype(dtype):
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
+def setting(ask, tell, value):
+    """Set something for a time."""
+    before = ask()
+    tell(value)
     try:
         yield
     finally:
-        torch.set_default_dtype(before)
+        tell(before)
 
 
-@contextlib.contextmanager
-def matmul_precision(precision):
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+default_dtype = functools.partial(setting, torch.get_default_dtype, torch.set_default_dtype)
+matmul_precision = functools.partial(
+    setting, torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+)
 
 
-@contextlib.contextmanager
 def digits(backend, precision):
     """Set the precision of one backend, with which torch's function for all does not go."""
-    before = backend.fp32_precision
-    backend.fp32_precision = precision
-    try:
-        yield
-    finally:
-        backend.fp32_precision = before
+    name = "fp32_precision"
+    ask, tell = functools.partial(getattr, backend, name), functools.partial(setattr, backend, name)
+    return setting(ask, tell, precision)
 
 
 HELD = {

@@ -121,7 +121,7 @@ def widen_features(
     first.weight.mul_(FEATURE_GAIN)
     first.bias.mul_(FEATURE_GAIN)
     if n_candidates > room:
-        weight, bias = first.weight[:n_candidates].clone(), first.bias[:n_candidates].clone()
+        weight, bias = first.weight[:n_candidates], first.bias[:n_candidates]
         if n_candidates > n:
             more = drawn(nn.Linear, fan_in, n_candidates - n, fan_in=fan_in, generator=generator)
             more = more.to(weight.device)
