@@ -121,9 +121,10 @@ def threads_for(operations: int, device: torch.device) -> contextlib.AbstractCon
 
 
 class _FullPrecision(contextlib.ContextDecorator):
-    """Let products of matrices in float32 be computed in float32, which torch sets for all threads.
+    """Compute products of matrices in float32 in full, and convolutions alike each time.
 
-    The first to come in remembers what was set, the last to leave sets it again.
+    torch sets both for all threads. The first to come in remembers what was set, the last to leave
+    sets it again.
     """
 
     def __init__(self) -> None:
@@ -135,6 +136,7 @@ class _FullPrecision(contextlib.ContextDecorator):
         with self._lock:
             if self._users == 0:
                 _compute_products_in_full(self._undo)
+                _convolve_alike(self._undo)
             self._users += 1
 
     def __exit__(self, *exception: object) -> None:
@@ -161,6 +163,13 @@ def _compute_products_in_full(undo: contextlib.ExitStack) -> None:
     if before != "highest":
         torch.set_float32_matmul_precision("highest")
         undo.callback(torch.set_float32_matmul_precision, before)
+
+
+def _convolve_alike(undo: contextlib.ExitStack) -> None:
+    """Let the same seed give the same bits on CUDA, too."""
+    if not torch.backends.cudnn.deterministic:
+        torch.backends.cudnn.deterministic = True
+        undo.callback(setattr, torch.backends.cudnn, "deterministic", False)
 
 
 _full_precision = _FullPrecision()

@@ -7,11 +7,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import nn
 
 from sklearn_ae._array_api import as_rows, like
 from sklearn_ae._device import own_settings
-from sklearn_ae._rows import Scaling, dense, row_blocks
+from sklearn_ae._rows import Scaling, as_tensor, row_blocks
 from sklearn_ae.modules import Autoencoder, Rescaled, settled
 from sklearn_ae.modules.hidden import hidden_layers
 from sklearn_ae.modules.refined import one_pass, refined
@@ -207,17 +208,13 @@ def _by_blocks(
         # Not in inference mode: users may compute gradients of what they make of it.
         result = torch.empty((n_rows, *shape), dtype=dtype, device=getattr(given, "device", "cpu"))
         with torch.inference_mode(), one_pass(n_rows):
-            for start, stop in row_blocks(n_rows, max(n_columns, *shape, 1), given.dtype.itemsize):
-                rows = _as_tensor(given[start:stop]).to(device)
+            widest, itemsize = max(n_columns, *shape, 1), given.dtype.itemsize
+            # Sparse rows are made dense on the host, few at a time.
+            place = torch.device("cpu" if sparse.issparse(given) else device)
+            for start, stop in row_blocks(n_rows, widest, itemsize, place):
+                rows = as_tensor(given[start:stop]).to(device)
                 result[start:stop] = function(rows)
     return like(result, X)
-
-
-def _as_tensor(rows: Any) -> torch.Tensor:
-    if torch.is_tensor(rows):
-        return rows.contiguous()
-    # torch takes no read-only arrays.
-    return torch.from_numpy(np.require(dense(rows), requirements=["C", "W"]))
 
 
 def _outputs(module: nn.Module, rows: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,7 @@ def test_a_fit_of_another_device_is_another(tmp_path, kill, monkeypatch):
     kill(1)
     with pytest.raises(Killed):
         make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit")).fit(X)
-    monkeypatch.setattr(base_module, "resolve_device", lambda name: torch.device("cuda", 0))
+    monkeypatch.setattr(base_module, "resolve_device", lambda name: torch.device("cuda", 7))
     with pytest.raises(ValueError, match="another fit, by device"):
         make(AutoencoderTransformer, {}, FitCheckpoint(tmp_path / "fit")).fit(X)
 

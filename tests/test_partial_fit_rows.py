@@ -84,7 +84,7 @@ def test_a_network_that_is_not_surely_better_is_judged(surely, monkeypatch):
 def seen_of(*pieces):
     seen = Seen.nothing(0, 0.1)
     for piece in pieces:
-        seen, _ = seen.with_rows(piece, lambda n: n, "cpu")
+        seen, _ = seen.with_rows(piece, lambda n: n, torch.device("cpu"))
     return seen
 
 

@@ -55,7 +55,7 @@ def measure_errors(
     edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int)
     groups, square, codes = np.zeros(len(edges) - 1), 0.0, []
     with one_pass(len(rows)):
-        for start, stop in row_blocks(len(rows), rows.n_columns):
+        for start, stop in row_blocks(len(rows), rows.n_columns, device=rows.device):
             targets = rows.slice(start, stop)
             codes.append(network.encoder(targets))
             rebuilt = network.decoder(codes[-1])

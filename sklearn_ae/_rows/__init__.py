@@ -1,7 +1,7 @@
 """Rows: read through one door, scaled, summed up, in blocks and in batches."""
 
 from sklearn_ae._rows.batches import Batches
-from sklearn_ae._rows.blocks import block_size, dense, row_blocks
+from sklearn_ae._rows.blocks import as_tensor, block_size, dense, row_blocks
 from sklearn_ae._rows.merged import MergedPCA
 from sklearn_ae._rows.replay import Replay
 from sklearn_ae._rows.rows import DenseRows, KeptRows, Rows, ScaledRows, SparseRows, StreamedRows
@@ -28,6 +28,7 @@ __all__ = [
     "StreamedRows",
     "Sums",
     "as_source",
+    "as_tensor",
     "block_size",
     "check_matrix",
     "dense",

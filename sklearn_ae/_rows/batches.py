@@ -57,8 +57,9 @@ class Batches:
             order = self.rows.shuffled(n_batches * self.batch_size, self.generator)
         ends = [edges[i : i + n_batches + 1] for i in range(0, len(self), n_batches)]
         gathered: Iterator[Block] = (self._gather(order, e) for e in ends)
-        if self.rows.device.type == "cuda":
-            gathered = _ahead(gathered)
+        # Where rows are on the host, and wanted elsewhere.
+        if self.rows.device.type == "cuda" and self.rows.index_device.type == "cpu":
+            gathered = _ahead(gathered, self.rows.device)
         for block, sizes in gathered:
             for batch in block.split(sizes):
                 yield batch, batch
@@ -71,10 +72,21 @@ class Batches:
         return self.rows.take_batches(order[start:stop], sizes)
 
 
-def _ahead(gathered: Iterator[Block]) -> Iterator[Block]:
-    """Gather each block before the one before it is computed on: the device works meanwhile."""
-    ready = next(gathered, None)
-    while ready is not None:
-        following = next(gathered, None)
-        yield ready
-        ready = following
+def _ahead(gathered: Iterator[Block], device: torch.device) -> Iterator[Block]:
+    """Gather and send each block before the one before it is computed on."""
+    # Of its own: what is sent does not wait for what is computed.
+    sending = torch.cuda.Stream(device)
+
+    def send():
+        with torch.cuda.stream(sending):
+            return next(gathered, None), sending.record_event()
+
+    block, sent = send()
+    while block is not None:
+        following = send()
+        computing = torch.cuda.current_stream(device)
+        computing.wait_event(sent)
+        # The memory is in use by more than the stream that it was made for.
+        block[0].record_stream(computing)
+        yield block
+        block, sent = following

@@ -5,6 +5,7 @@ scaled, dense, in float32 and on the device.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from sklearn_ae._rows.sources import Source
 
 # Bytes of the rows that are mixed where they are read run by run: runs enough, in memory enough.
 MIXED_BYTES, MOST_MIXED_BYTES, MIXED_RUNS = 2**25, 2**28, 16
+# Rows are of float32 or float64.
+DTYPES = {4: torch.float32, 8: torch.float64}
 
 
 class Rows(Dataset):
@@ -79,7 +82,7 @@ class Rows(Dataset):
     @property
     def n_together(self) -> int:
         """How many rows are taken at once."""
-        return block_size(self.n_columns)
+        return block_size(self.n_columns, device=self.device)
 
     def shuffled(self, n_together: int, generator: torch.Generator) -> torch.Tensor:
         """Return a new order of the rows, of which so many will be taken at once."""
@@ -108,7 +111,7 @@ class Rows(Dataset):
 
     def blocks(self) -> Iterator[torch.Tensor]:
         """Yield the rows in their order, a block at a time, on the device."""
-        for start, stop in row_blocks(len(self), self.n_columns):
+        for start, stop in row_blocks(len(self), self.n_columns, device=self.device):
             yield self.slice(start, stop)
 
 
@@ -202,8 +205,42 @@ class _HostRows(Rows):
         return type(self)(self.source, order, self.shift, self.scale, self.device)
 
 
+def gathered(source: np.ndarray, index: np.ndarray) -> torch.Tensor:
+    """Return rows of an array in memory that a device reads by itself."""
+    shape, dtype = (len(index), source.shape[1]), DTYPES[source.dtype.itemsize]
+    pinned = torch.empty(shape, dtype=dtype, pin_memory=True, device="cpu")
+    if source.flags.c_contiguous:
+        # Without an array between.
+        np.take(source, index, axis=0, out=pinned.numpy(), mode="clip")
+    else:
+        pinned.numpy()[:] = source[index]
+    return pinned
+
+
 class ScaledRows(_HostRows):
-    """Rows of an array; parameters as of all that stay as the user gave them."""
+    """Rows of an array; parameters as of all that stay as the user gave them.
+
+    For CUDA they are gathered where it reads by itself, and scaled there.
+    """
+
+    def _read(self, order: np.ndarray) -> torch.Tensor:
+        if self.device.type != "cuda":
+            return super()._read(order)
+        forwards = np.argsort(order)
+        rows = gathered(self.source, order[forwards]).to(self.device, non_blocking=True)
+        shift, scale = self._units
+        places = torch.from_numpy(forwards).to(self.device)
+        found = torch.empty(rows.shape, dtype=torch.float32, device=self.device)
+        return found.index_copy_(0, places, ((rows - shift) / scale).float())
+
+    @cached_property
+    def _units(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Shift and scale on the device; what is divided by a number is multiplied there."""
+        shift, scale = (
+            torch.tensor(unit, dtype=torch.float64, device=self.device)
+            for unit in (self.shift, self.scale)
+        )
+        return shift, scale
 
     def _scaled(self, source: np.ndarray) -> np.ndarray:
         rows = source - self.shift
@@ -249,8 +286,9 @@ class StreamedRows(ScaledRows):
 
     def blocks(self) -> Iterator[torch.Tensor]:
         """Yield the rows in their order, a block at a time, of which many are read at once."""
+        size = block_size(self.n_columns, device=self.device)
         for start in range(0, len(self), self.n_together):
-            yield from self.slice(start, start + self.n_together).split(block_size(self.n_columns))
+            yield from self.slice(start, start + self.n_together).split(size)
 
     def at_hand(self) -> DenseRows:
         """Return the rows in memory."""
@@ -265,14 +303,27 @@ class SparseRows(_HostRows):
         order = self.order[index.numpy()]
         return SparseRows(self.source, order, self.shift, self.scale, self.device)
 
+    def _read(self, order: np.ndarray) -> torch.Tensor:
+        if self.device.type != "cuda":
+            return super()._read(order)
+        empty, *stored = self._parts(self.source[order])
+        values, places, columns = (torch.from_numpy(part).to(self.device) for part in stored)
+        rows = torch.from_numpy(empty).to(self.device).repeat(len(order), 1)
+        return rows.index_put_((places, columns.long()), values)
+
     def _scaled(self, source: Any) -> np.ndarray:
-        # The stored values and the empty cells apart, and rounded as dense rows are: training would
-        # make much of a difference in the last bit.
-        empty = ((0 - self.shift) / self.scale).astype(np.float32)
+        empty, values, places, columns = self._parts(source)
         rows = np.tile(empty, (source.shape[0], 1))
-        index = np.repeat(np.arange(source.shape[0]), np.diff(source.indptr))
-        rows[index, source.indices] = (source.data - self.shift[source.indices]) / self.scale
+        rows[places, columns] = values
         return rows
+
+    def _parts(self, source: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return a row of empty cells, the values that are stored, and their rows and columns."""
+        # Rounded as dense rows are: training would make much of a difference in the last bit.
+        empty = ((0 - self.shift) / self.scale).astype(np.float32)
+        values = (source.data - self.shift[source.indices]) / self.scale
+        places = np.repeat(np.arange(source.shape[0]), np.diff(source.indptr))
+        return empty, values.astype(np.float32), places, source.indices
 
 
 class KeptRows(Rows):

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from sklearn_ae._processes import Processes
-from sklearn_ae._rows.blocks import block_size, dense, row_blocks
+from sklearn_ae._rows.blocks import CPU, as_tensor, block_size, dense, row_blocks
 from sklearn_ae._rows.scaling import Scaling
 from sklearn_ae._rows.spread import Spread
 
@@ -89,14 +89,31 @@ class Sums:
     def add(self, rows: np.ndarray) -> None:
         """Add a block of rows, in the units of the user."""
         self.count += len(rows)
-        self.low = np.minimum(self.low, rows.min(axis=0))
-        self.high = np.maximum(self.high, rows.max(axis=0))
-        with np.errstate(over="ignore", invalid="ignore"):
-            away = (rows - self.centre) / self.unit
-            self._total += away.sum(axis=0)
-        block = torch.from_numpy(away).to(self.device, self.dtype)
+        if self.device.type == "cuda":
+            block = self._add_there(as_tensor(rows).to(self.device))
+        else:
+            self.low = np.minimum(self.low, rows.min(axis=0))
+            self.high = np.maximum(self.high, rows.max(axis=0))
+            with np.errstate(over="ignore", invalid="ignore"):
+                away = (rows - self.centre) / self.unit
+                self._total += away.sum(axis=0)
+            block = torch.from_numpy(away).to(self.dtype)
         found = self_products(block) if self._products.ndim == 2 else block.square().sum(0)
         self._products += found
+
+    def _add_there(self, rows: torch.Tensor) -> torch.Tensor:
+        """Add all but the products of rows that are on the device; return what to multiply."""
+        low, high = (edge.cpu().numpy() for edge in torch.aminmax(rows, dim=0))
+        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+        # By a tensor: what is divided by a number is multiplied there, which may overflow.
+        centre, unit = (
+            torch.tensor(value, dtype=torch.float64, device=rows.device)
+            for value in (self.centre, self.unit)
+        )
+        away = (rows - centre) / unit
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._total += away.sum(0).cpu().numpy()
+        return away.to(self.dtype)
 
     def add_sparse(self, rows: Any) -> None:
         """Add the rows of a CSR matrix of many columns without making them dense."""
@@ -120,7 +137,10 @@ class Sums:
         if sparse.issparse(rows) and not self.has_products:
             self.add_sparse(rows)
             return
-        for start, stop in row_blocks(*rows.shape):
+        n_rows, n_columns = rows.shape
+        # Sparse rows are made dense here, few at a time.
+        device = CPU if sparse.issparse(rows) else self.device
+        for start, stop in row_blocks(n_rows, n_columns, device=device):
             self.add(dense(rows[start:stop]))
 
     def __iadd__(self, other: "Sums") -> "Sums":

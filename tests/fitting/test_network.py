@@ -130,7 +130,7 @@ def test_binary_log_loss_is_cross_entropy():
     p = model.reconstruct(X).clip(1e-7, 1 - 1e-7)
     expected = -np.mean(X * np.log(p) + (1 - X) * np.log(1 - p))
     rows = (X - model._scaling.shift) / model._scaling.scale
-    rows = torch.from_numpy(rows.astype(np.float32))
+    rows = torch.from_numpy(rows.astype(np.float32)).to(model.device_)
     with torch.no_grad():
         found = float(model.net_.criterion_(model.net_.module_(rows), rows))
     assert found == pytest.approx(expected, rel=1e-4)
@@ -213,7 +213,8 @@ def test_the_head_finds_corrupted_cells():
     scaled = (swapped - model._scaling.shift) / model._scaling.scale
     network = model.net_.module_
     with torch.no_grad():
-        logits = network.head(network.encoder(torch.from_numpy(scaled).float()))
+        rows = torch.from_numpy(scaled).float().to(model.device_)
+        logits = network.head(network.encoder(rows))
     found = logits.mean(0)
     assert int(found.argmax()) == 1
 

@@ -75,7 +75,7 @@ def test_what_is_frozen_or_shared_stays_so(come_back):
         network = loaded.net_.module_
         first, last = network.encoder.module[0], network.decoder.module[1]
         assert first.weight is last.weight
-        assert torch.equal(first.weight, layer.weight)
+        assert torch.equal(first.weight.cpu(), layer.weight)
         assert not any(p.requires_grad for p in first.parameters())
         assert all(p.requires_grad for p in network.encoder.module[1].parameters())
         loaded.fit(X)  # goes on with the network of the last fit

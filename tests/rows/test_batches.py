@@ -1,5 +1,7 @@
 """Batches of rows."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -70,16 +72,44 @@ def test_batches_that_are_gathered_at_once_are_those_gathered_alone(batch_size, 
     assert torch.equal(torch.cat(together).sort(0).values, rows.tensor)
 
 
-def test_the_next_block_is_gathered_before_the_one_before_is_computed_on():
+class FakeStream:
+    """Writes down what a stream of CUDA would be told."""
+
+    def __init__(self, name, seen):
+        self.name, self.seen = name, seen
+
+    def record_event(self):
+        self.seen.append(f"{self.name} marked")
+        return self.name
+
+    def wait_event(self, event):
+        self.seen.append(f"{self.name} waits for {event}")
+
+
+def test_the_next_block_is_gathered_before_the_one_before_is_computed_on(monkeypatch):
     seen = []
+
+    class Block:
+        def __init__(self, i):
+            self.i = i
+
+        def record_stream(self, stream):
+            seen.append(f"{self.i} is of {stream.name}")
 
     def gather():
         for i in range(3):
             seen.append(f"gathered {i}")
-            yield i
+            yield Block(i), [1]
 
-    for i in batches_module._ahead(gather()):
-        seen.append(f"computed {i}")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: FakeStream("sending", seen))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream("computing", seen))
+    for block, _ in batches_module._ahead(gather(), torch.device("cuda", 0)):
+        seen.append(f"computed {block.i}")
+    waits = "computing waits for sending"
     assert seen == [
-        "gathered 0", "gathered 1", "computed 0", "gathered 2", "computed 1", "computed 2",
+        "gathered 0", "sending marked", "gathered 1", "sending marked",
+        waits, "0 is of computing", "computed 0", "gathered 2", "sending marked",
+        waits, "1 is of computing", "computed 1", "sending marked",
+        waits, "2 is of computing", "computed 2",
     ]  # fmt: skip

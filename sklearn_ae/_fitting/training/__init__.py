@@ -20,6 +20,7 @@ from sklearn_ae._fitting.training.interrupts import heard_interrupts
 from sklearn_ae._fitting.training.loss import check_loss
 from sklearn_ae._fitting.training.net import ReconstructionNet, make_net
 from sklearn_ae._fitting.training.prefixes import Prefixes
+from sklearn_ae._fitting.training.recorded import RecordedStep
 from sklearn_ae._fitting.training.resuming import restore, state_of
 from sklearn_ae._fitting.training.stopping import KeepBest
 from sklearn_ae._optimizers import SGD, Adam, AdamW
@@ -200,6 +201,8 @@ def train_net(
     start = copy.deepcopy(net.module_) if keeper.valid is None else None
     net.callbacks_ = [*own, *(("listener", listener) for listener in listeners)]
     interrupted = False
+    # A user's callback may change modules or the loss between epochs.
+    net.recorded = None if spec.callbacks else RecordedStep()
     with heard_interrupts() as heard:
         try:
             net.notify("on_train_begin", X=train, y=None)
@@ -227,7 +230,7 @@ def train_net(
                     raise
                 processes.any(True)
         finally:
-            net.callbacks_ = own
+            net.callbacks_, net.recorded = own, None
         net.notify("on_train_end", X=train, y=None)
     drop_unfinished(net)
     if spec.checkpoint is not None and not interrupted:

@@ -1,14 +1,17 @@
 """A step of training whose gradients are written out."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
 from sklearn_ae._fitting.training.prefixes import Prefixes, Step
-from sklearn_ae.losses import SquaredError
+from sklearn_ae.losses import LOSSES, BinaryLogLoss, CellLoss, SquaredError
 from sklearn_ae.modules import Autoencoder
 from sklearn_ae.modules.pullback import Learned, can_learn, corrected_rule, forward_of, rule_of
+
+CELL_LOSSES = (*LOSSES.values(), BinaryLogLoss)
 
 
 def can_be_explicit(network: Autoencoder) -> bool:
@@ -21,12 +24,17 @@ def can_be_explicit(network: Autoencoder) -> bool:
     return can_learn(network.encoder) and can_learn(network.decoder)
 
 
-def is_plain(criterion: Any) -> bool:
-    """Tell whether a loss is the squared error, and nothing listens to it or has replaced it."""
-    if type(criterion) is not SquaredError or "compare" in criterion.__dict__:
+def is_of_cells(criterion: Any) -> bool:
+    """Tell whether a loss is one of ours, and nothing listens to it or has replaced it."""
+    if type(criterion) not in CELL_LOSSES or "compare" in criterion.__dict__:
         return False
     hooked = criterion._backward_hooks or criterion._backward_pre_hooks
-    return forward_of(criterion) == SquaredError.forward and not hooked
+    return forward_of(criterion) == CellLoss.forward and not hooked
+
+
+def is_plain(criterion: Any) -> bool:
+    """Tell whether a loss is the squared error, likewise."""
+    return type(criterion) is SquaredError and is_of_cells(criterion)
 
 
 class ExplicitStep:
@@ -56,9 +64,17 @@ class ExplicitStep:
         self.is_squared = is_plain(criterion)
         self.prefixes = prefixes
 
+    def draw(self, like: torch.Tensor) -> Step:
+        """Draw what a step asks of codes, as tensors like another."""
+        return Step.whole(like) if self.prefixes is None else self.prefixes.step(like)
+
     @torch.no_grad()
     def backward(
-        self, inputs: torch.Tensor, rows: torch.Tensor, *weight: torch.Tensor
+        self,
+        inputs: torch.Tensor,
+        rows: torch.Tensor,
+        *weight: torch.Tensor,
+        asked: Iterable[torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Set the gradients of the weights.
 
@@ -70,6 +86,8 @@ class ExplicitStep:
             What it is to make of them.
         *weight : Tensor of shape (n, n_columns)
             What each cell counts.
+        asked : iterable of Tensor or None, default=None
+            What is asked of the codes, as `draw` gives it; None draws it.
 
         Returns
         -------
@@ -78,15 +96,15 @@ class ExplicitStep:
         rebuilt : Tensor of shape (n, n_columns)
             What whole codes become.
         """
+        step = self.draw(rows) if asked is None else Step(*asked)
         codes, pull_codes = self.encode(inputs)
-        step = Step.whole(codes) if self.prefixes is None else self.prefixes.step(codes)
-        asked = codes * step.mask
-        rebuilt, pull_rebuilt = self.decode(asked.flatten(0, 1), *step.factor(len(codes)))
-        rebuilt = rebuilt.view(len(asked), *rows.shape)
+        parts = codes * step.mask
+        rebuilt, pull_rebuilt = self.decode(parts.flatten(0, 1), *step.factor(len(codes)))
+        rebuilt = rebuilt.view(len(parts), *rows.shape)
         loss, gradient = self._loss(rebuilt, rows, step.shares, *weight)
         learned: Learned = {}
-        by_asked = pull_rebuilt(gradient.flatten(0, 1), learned).view_as(asked)
-        pull_codes((by_asked * step.mask).sum(0), learned, False)
+        by_parts = pull_rebuilt(gradient.flatten(0, 1), learned).view_as(parts)
+        pull_codes((by_parts * step.mask).sum(0), learned, False)
         for parameter, found in learned.items():
             if not parameter.requires_grad:
                 continue

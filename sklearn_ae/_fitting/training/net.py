@@ -19,6 +19,7 @@ from sklearn_ae._fitting.training.averaging import (
 from sklearn_ae._fitting.training.denoising import Denoising
 from sklearn_ae._fitting.training.explicit import ExplicitStep, can_be_explicit
 from sklearn_ae._fitting.training.prefixes import Prefixes, whole_loss
+from sklearn_ae._fitting.training.recorded import RecordedStep, can_be_recorded
 from sklearn_ae._optimizers import SGD
 from sklearn_ae._processes import Processes
 from sklearn_ae._rows import Batches, DenseRows, Rows, block_size
@@ -64,6 +65,8 @@ class ReconstructionNet(NeuralNet):
         self.inside = inside
         self.prefixes = prefixes
         self.processes = processes
+        # What outlasts an epoch, where nothing but steps changes the network.
+        self.recorded: RecordedStep | None = None
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch and its gradient."""
@@ -100,6 +103,21 @@ class ReconstructionNet(NeuralNet):
         # Corrupted rows may lie anywhere.
         inside = self.inside and self.denoising is None
         return ExplicitStep(self.module_, self.criterion_, inside, self.prefixes)
+
+    def _can_be_recorded(self) -> bool:
+        device = torch.device(self.device)
+        known = can_be_recorded(device, self.optimizer_, self.criterion_)
+        return known and self.processes is None
+
+    def _recorded_step(
+        self, batch: Any, explicit: ExplicitStep, recorded: RecordedStep
+    ) -> dict[str, torch.Tensor]:
+        """Do what `train_step` does, in a step that is recorded."""
+        _, rows = batch
+        if len(rows) != self.batch_size:  # the last one
+            return self.train_step(batch, explicit=explicit)
+        inputs, weight = (rows, []) if self.denoising is None else self.denoising.inputs(rows)
+        return {"loss": recorded.take(explicit, self.optimizer_, inputs, rows, *weight)}
 
     def _backwards_together(
         self, processes: Processes, rows: torch.Tensor, explicit: ExplicitStep | None
@@ -171,7 +189,10 @@ class ReconstructionNet(NeuralNet):
             self.history.new_batch()
         # A callback between steps may change modules or the loss.
         if training and not listens(self, "on_grad_computed", *AT_BATCHES):
-            fit_params["explicit"] = self._explicit_step()
+            explicit = fit_params["explicit"] = self._explicit_step()
+            if explicit is not None and self._can_be_recorded():
+                fit_params["recorded"] = self.recorded or RecordedStep()
+                step_fn = self._recorded_step
         for i, batch in enumerate(iterator):
             if listened:
                 self.notify("on_batch_begin", batch=batch, training=training)
@@ -262,7 +283,7 @@ def make_net(
         dataset=rows_for(module),
         iterator_train=Batches,
         iterator_valid=Batches,
-        iterator_valid__batch_size=block_size(n_columns),
+        iterator_valid__batch_size=block_size(n_columns, device=device),
         # The net records these itself.
         callbacks__train_loss=None,
         callbacks__valid_loss=None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +24,7 @@ def whole_loss(
     return criterion(rebuilt, rows, *weight), rebuilt
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """What a step asks of codes: of the whole, and perhaps of a prefix.
 
     Attributes
@@ -34,22 +33,24 @@ class Step:
         1 for the numbers that the whole code and the prefix have.
     shares : Tensor of shape (n_asked, 1, 1)
         What their losses count.
-    ratios : Tensor of shape (n_asked, 1, 1) or None
-        Sizes of the decoder's correction for them, in that for the whole; None where all are 1.
+    ratios : Tensor of shape (n_asked, 1, 1)
+        Sizes of the decoder's correction for them, in that for the whole; none, of shape (0, 1, 1),
+        where those of all prefixes are 1.
     """
 
     mask: torch.Tensor
     shares: torch.Tensor
-    ratios: torch.Tensor | None = None
+    ratios: torch.Tensor
 
     @classmethod
-    def whole(cls, codes: torch.Tensor) -> "Step":
-        """Return what is asked where nothing is asked of prefixes."""
-        return cls(codes.new_ones(1, 1, codes.shape[1]), codes.new_ones(1, 1, 1))
+    def whole(cls, like: torch.Tensor) -> "Step":
+        """Return what is asked where nothing is asked of prefixes, as tensors like another."""
+        one = like.new_ones(1, 1, 1)
+        return cls(one, one, one[:0])
 
     def factor(self, n_rows: int) -> list[torch.Tensor]:
         """Return what `Corrected.resized` takes for so many rows of each; nothing where it is 1."""
-        return [] if self.ratios is None else [self.ratios.expand(-1, n_rows, 1).flatten(0, 1)]
+        return [self.ratios.expand(-1, n_rows, 1).flatten(0, 1)] if len(self.ratios) else []
 
 
 @dataclass
@@ -83,21 +84,21 @@ class Prefixes:
         """Draw the size of a step."""
         return int(self.generator.integers(1, len(self.ratios)))
 
-    def step(self, codes: torch.Tensor) -> Step:
-        """Draw the size of a step for these codes, and return what is asked."""
+    def step(self, like: torch.Tensor) -> Step:
+        """Draw the size of a step, and return what is asked, as tensors like another."""
         size = self.draw()
         if size not in self._steps:
             # Kept, since small operations take their time too: the masks of all sizes together are
             # of the size of the linear path.
-            mask = codes.new_ones(2, 1, codes.shape[1])
+            mask = like.new_ones(2, 1, len(self.ratios))
             mask[1, :, size:] = 0
             share = min((len(self.ratios) - 1) / MANY_PREFIXES, 1.0)
-            ratio = self.ratios[size - 1]
-            shares, ratios = (
-                codes.new_tensor(pair).view(2, 1, 1)
-                for pair in ([1.0, share * self._weight(size)], [1.0, ratio])
+            ratios = [1.0, self.ratios[size - 1]] if any(r != 1 for r in self.ratios) else []
+            self._steps[size] = Step(
+                mask,
+                like.new_tensor([1.0, share * self._weight(size)]).view(2, 1, 1) / (1 + share),
+                like.new_tensor(ratios).view(-1, 1, 1),
             )
-            self._steps[size] = Step(mask, shares / (1 + share), None if ratio == 1 else ratios)
         return self._steps[size]
 
     def loss(

@@ -1,0 +1,109 @@
+"""A step of training in one launch: what a device is told to do is recorded once, and replayed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from sklearn_ae._fitting.training.explicit import ExplicitStep, is_of_cells
+from sklearn_ae._optimizers import SGD, Adam, AdamW
+
+
+def can_be_recorded(device: torch.device, optimizer: Any, criterion: Any) -> bool:
+    """Tell whether nothing in a step whose gradients are written out waits for the device."""
+    known = type(optimizer) in (Adam, AdamW, SGD) and is_of_cells(criterion)
+    return device.type == "cuda" and known
+
+
+def record(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """Record what a function has a device do, which is not done yet; return what does it."""
+    graph = torch.cuda.CUDAGraph()
+    stream = torch.cuda.Stream(device)
+    with torch.cuda.device(device), torch.cuda.graph(
+        graph, stream=stream, capture_error_mode="thread_local"
+    ):  # fmt: skip
+        function()
+    return graph.replay
+
+
+class RecordedStep:
+    """Takes steps of training on CUDA.
+
+    A step of a small network is some hundred launches, and the host takes several times as long to
+    launch them as the device takes for their work. A graph of them is one launch.
+
+    The first step of a kind is taken as any other, so that all is loaded and made that is loaded
+    and made once; the second is recorded. What a step is of is copied to where the recorded one
+    reads.
+    """
+
+    def __init__(self) -> None:
+        self._kind: Any = None
+        self._replay: Callable[[], None] | None = None
+
+    def take(
+        self,
+        explicit: ExplicitStep,
+        optimizer: torch.optim.Optimizer,
+        inputs: torch.Tensor,
+        rows: torch.Tensor,
+        *weight: torch.Tensor,
+    ) -> torch.Tensor:
+        """Change the weights, and return the loss.
+
+        Parameters
+        ----------
+        explicit : ExplicitStep
+            Computes the gradients; of the same network and loss in all steps.
+        optimizer : torch.optim.Optimizer
+            Changes the weights.
+        inputs, rows, *weight : Tensor of shape (n, n_columns)
+            As `ExplicitStep.backward` takes them.
+        """
+        given = (inputs, rows, *weight, *explicit.draw(rows))
+        settings = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in optimizer.param_groups
+        ]
+        kind = [tensor.shape for tensor in given], settings
+        if kind != self._kind:
+            # What was recorded lets go of its memory before more is wanted.
+            self._kind, self._replay = kind, None
+            return _take(explicit, optimizer, given, len(weight))
+        replay = self._replay or self._record(explicit, optimizer, given, len(weight))
+        for place, tensor in zip(self._places, given, strict=True):
+            place.copy_(tensor)
+        replay()
+        return self._loss
+
+    def _record(self, explicit, optimizer, given, n_weights):
+        """Record a step of tensors like these, and return what takes it."""
+        self._places = places = [tensor.clone() for tensor in given]
+
+        def step():
+            self._loss = _take(explicit, optimizer, places, n_weights)
+
+        # Their counts of steps are on the device, but they are to say that they know.
+        groups = [group for group in optimizer.param_groups if "capturable" in group]
+        for group in groups:
+            group["capturable"] = True
+        try:
+            self._replay = record(step, places[0].device)
+        finally:
+            for group in groups:
+                group["capturable"] = False
+        return self._replay
+
+    def __reduce__(self) -> Any:
+        """Let a copy begin anew."""
+        return RecordedStep, ()
+
+
+def _take(explicit, optimizer, given, n_weights):
+    """Take a step of these tensors, as `RecordedStep.take` puts them in a row."""
+    inputs, rows, *rest = given
+    weight, asked = rest[:n_weights], rest[n_weights:]
+    optimizer.zero_grad()
+    loss, _ = explicit.backward(inputs, rows, *weight, asked=asked)
+    optimizer.step()
+    return loss
