@@ -62,4 +62,7 @@ def like(values: np.ndarray | torch.Tensor, X: Any) -> Any:
     tensor = values.to(device) if torch.is_tensor(values) else torch.tensor(values, device=device)
     if torch.is_tensor(X):
         return tensor
-    return X.__array_namespace__().from_dlpack(tensor, device=X.device)
+    if hasattr(X, "__array_namespace__"):
+        return X.__array_namespace__().from_dlpack(tensor, device=X.device)
+    # CuPy's do not name theirs, and lie where the tensor does.
+    return get_namespace(X)[0].from_dlpack(tensor)

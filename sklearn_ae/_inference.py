@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import nn
 
 from sklearn_ae._array_api import as_rows, like
@@ -204,16 +203,14 @@ def _by_blocks(
     if dtype is None:
         dtype = torch.float32 if given.dtype.itemsize == 4 else torch.float64
     n_rows, n_columns = given.shape
-    with own_settings(torch.device(device)):
+    place = torch.device(device)
+    with own_settings(place):
         # Not in inference mode: users may compute gradients of what they make of it.
         result = torch.empty((n_rows, *shape), dtype=dtype, device=getattr(given, "device", "cpu"))
         with torch.inference_mode(), one_pass(n_rows):
             widest, itemsize = max(n_columns, *shape, 1), given.dtype.itemsize
-            # Sparse rows are made dense on the host, few at a time.
-            place = torch.device("cpu" if sparse.issparse(given) else device)
             for start, stop in row_blocks(n_rows, widest, itemsize, place):
-                rows = as_tensor(given[start:stop]).to(device)
-                result[start:stop] = function(rows)
+                result[start:stop] = function(as_tensor(given[start:stop], place))
     return like(result, X)
 
 

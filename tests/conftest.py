@@ -9,6 +9,7 @@ import torch
 from checkpoints import kills
 from processes import Pool
 from sklearn import config_context
+from stand_in import StandIn
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 
@@ -22,6 +23,18 @@ CUDA = pytest.param(
 def device(request):
     """Each kind of device that is tested."""
     return request.param
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Return a stand-in; memory that a device reads by itself is like any other."""
+    empty = torch.empty
+
+    def without_pins(*args, pin_memory=False, **kwargs):
+        return empty(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "empty", without_pins)
+    return StandIn("cpu")
 
 
 @pytest.fixture(

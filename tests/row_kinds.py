@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from scipy import sparse
+from stand_in import StandIn
 
 from sklearn_ae._rows import DenseRows, KeptRows, ScaledRows, Source, SparseRows, StreamedRows
 
@@ -17,7 +18,9 @@ def make_matrix(n_rows, seed=0):
 
 def make_rows(kind, n_rows, device="cpu"):
     """Return rows and what they should be, as a tensor."""
-    matrix, device = make_matrix(n_rows), torch.device(device)
+    matrix = make_matrix(n_rows)
+    if not isinstance(device, StandIn):
+        device = torch.device(device)
     expected = torch.from_numpy(((matrix - SHIFT) / SCALE).astype(np.float32)).to(device)
     if kind == "dense":
         return DenseRows(expected.clone()), expected

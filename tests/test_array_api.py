@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from tensors import ESTIMATORS, FITTED, METHODS, QUICK, X, model
 
-from sklearn_ae import _base, _inference
+from sklearn_ae import _array_api, _base, _inference
 from sklearn_ae._array_api import as_rows, like, on_host
 from sklearn_ae.displays import ComponentsDisplay, LatentSpaceDisplay, ReconstructionDisplay
 
@@ -172,6 +172,30 @@ def test_fitted_arrays_that_are_read_only_become_tensors():
     values = X.copy()
     values.flags.writeable = False  # as joblib maps them from a file
     np.testing.assert_array_equal(like(values, torch.zeros(1)).numpy(), X)
+
+
+class Nameless:
+    """An array that does not name its namespace, as CuPy's do not."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __dlpack__(self, **kwargs):
+        return self.values.__dlpack__()
+
+    def __dlpack_device__(self):
+        return self.values.__dlpack_device__()
+
+    @classmethod
+    def from_dlpack(cls, tensor):
+        return cls(np.from_dlpack(tensor))
+
+
+def test_a_namespace_that_arrays_do_not_name(monkeypatch):
+    monkeypatch.setattr(_array_api, "get_namespace", lambda *arrays: (Nameless, True))
+    found = like(torch.arange(3.0), Nameless(X))
+    assert isinstance(found, Nameless)
+    np.testing.assert_array_equal(found.values, [0, 1, 2])
 
 
 def test_fit_reads_a_tensor_where_it_is(dispatch, monkeypatch):

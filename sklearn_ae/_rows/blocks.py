@@ -16,6 +16,8 @@ SINGLE = 4
 # A device has done the work of so few rows before it is told of the next.
 DEVICE_CELLS, DEVICE_ROWS = 2**23, 2**13
 CPU = torch.device("cpu")
+# Rows are of float32 or float64.
+DTYPES = {4: torch.float32, 8: torch.float64}
 
 
 def block_size(n_columns: int, itemsize: int = SINGLE, device: torch.device = CPU) -> int:
@@ -50,9 +52,43 @@ def dense(rows: Any) -> np.ndarray:
     return rows.toarray() if sparse.issparse(rows) else rows
 
 
-def as_tensor(rows: Any) -> torch.Tensor:
-    """Return rows as a tensor, without a copy where that can be."""
+def as_tensor(rows: Any, device: torch.device) -> torch.Tensor:
+    """Return rows as a dense tensor on a device, without a copy where that can be.
+
+    Parameters
+    ----------
+    rows : Tensor, ndarray or CSR matrix of shape (n_rows, n_columns)
+        Sparse rows are made dense where they go.
+    device : torch.device
+        Where that is.
+    """
     if torch.is_tensor(rows):
-        return rows.contiguous()
-    # torch takes no read-only arrays.
-    return torch.from_numpy(np.require(dense(rows), requirements=["C", "W"]))
+        return rows.contiguous().to(device)
+    if sparse.issparse(rows) and device.type == "cuda":
+        zeros = torch.zeros(rows.shape[1], dtype=DTYPES[rows.dtype.itemsize], device=device)
+        return filled(rows, zeros, device)
+    return _writable(dense(rows)).to(device)
+
+
+def filled(rows: Any, empty: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return the rows of a CSR matrix without duplicates as a dense tensor on a device.
+
+    Parameters
+    ----------
+    rows : CSR matrix of shape (n_rows, n_columns)
+        The rows.
+    empty : Tensor of shape (n_columns,)
+        What is in cells that are not stored; its dtype is that of the result.
+    device : torch.device
+        Where that is.
+    """
+    counts = np.diff(rows.indptr)
+    index = np.repeat(np.arange(len(counts)), counts), rows.indices
+    places, columns = (_writable(part).to(device).long() for part in index)
+    found = empty.to(device).repeat(len(counts), 1)
+    return found.index_put_((places, columns), _writable(rows.data).to(found))
+
+
+def _writable(rows: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor: torch takes none that are read-only."""
+    return torch.from_numpy(np.require(rows, requirements=["C", "W"]))

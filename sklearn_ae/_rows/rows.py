@@ -13,13 +13,11 @@ import torch
 from torch.utils.data import Dataset
 
 from sklearn_ae._processes import Processes
-from sklearn_ae._rows.blocks import block_size, row_blocks
+from sklearn_ae._rows.blocks import DTYPES, block_size, filled, row_blocks
 from sklearn_ae._rows.sources import Source
 
 # Bytes of the rows that are mixed where they are read run by run: runs enough, in memory enough.
 MIXED_BYTES, MOST_MIXED_BYTES, MIXED_RUNS = 2**25, 2**28, 16
-# Rows are of float32 or float64.
-DTYPES = {4: torch.float32, 8: torch.float64}
 
 
 class Rows(Dataset):
@@ -306,24 +304,24 @@ class SparseRows(_HostRows):
     def _read(self, order: np.ndarray) -> torch.Tensor:
         if self.device.type != "cuda":
             return super()._read(order)
-        empty, *stored = self._parts(self.source[order])
-        values, places, columns = (torch.from_numpy(part).to(self.device) for part in stored)
-        rows = torch.from_numpy(empty).to(self.device).repeat(len(order), 1)
-        return rows.index_put_((places, columns.long()), values)
+        rows = self.source[order]
+        rows.data, empty = self._parts(rows)
+        return filled(rows, torch.from_numpy(empty), self.device)
 
     def _scaled(self, source: Any) -> np.ndarray:
-        empty, values, places, columns = self._parts(source)
+        values, empty = self._parts(source)
         rows = np.tile(empty, (source.shape[0], 1))
-        rows[places, columns] = values
+        index = np.repeat(np.arange(source.shape[0]), np.diff(source.indptr))
+        rows[index, source.indices] = values
         return rows
 
-    def _parts(self, source: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return a row of empty cells, the values that are stored, and their rows and columns."""
-        # Rounded as dense rows are: training would make much of a difference in the last bit.
-        empty = ((0 - self.shift) / self.scale).astype(np.float32)
+    def _parts(self, source: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the stored values become, and a row of empty cells.
+
+        Rounded as dense rows are: training would make much of a difference in the last bit.
+        """
         values = (source.data - self.shift[source.indices]) / self.scale
-        places = np.repeat(np.arange(source.shape[0]), np.diff(source.indptr))
-        return empty, values.astype(np.float32), places, source.indices
+        return values.astype(np.float32), ((0 - self.shift) / self.scale).astype(np.float32)
 
 
 class KeptRows(Rows):

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from sklearn_ae._processes import Processes
-from sklearn_ae._rows.blocks import CPU, as_tensor, block_size, dense, row_blocks
+from sklearn_ae._rows.blocks import as_tensor, block_size, dense, row_blocks
 from sklearn_ae._rows.scaling import Scaling
 from sklearn_ae._rows.spread import Spread
 
@@ -86,12 +86,13 @@ class Sums:
         shape = (n, n) if n <= MANY_COLUMNS else (n,)
         self._products = torch.zeros(shape, dtype=torch.float64, device=device)
 
-    def add(self, rows: np.ndarray) -> None:
-        """Add a block of rows, in the units of the user."""
-        self.count += len(rows)
+    def add(self, rows: Any) -> None:
+        """Add a block of rows of an array or a CSR matrix, in the units of the user."""
+        self.count += rows.shape[0]
         if self.device.type == "cuda":
-            block = self._add_there(as_tensor(rows).to(self.device))
+            block = self._add_there(as_tensor(rows, self.device))
         else:
+            rows = dense(rows)
             self.low = np.minimum(self.low, rows.min(axis=0))
             self.high = np.maximum(self.high, rows.max(axis=0))
             with np.errstate(over="ignore", invalid="ignore"):
@@ -138,10 +139,8 @@ class Sums:
             self.add_sparse(rows)
             return
         n_rows, n_columns = rows.shape
-        # Sparse rows are made dense here, few at a time.
-        device = CPU if sparse.issparse(rows) else self.device
-        for start, stop in row_blocks(n_rows, n_columns, device=device):
-            self.add(dense(rows[start:stop]))
+        for start, stop in row_blocks(n_rows, n_columns, device=self.device):
+            self.add(rows[start:stop])
 
     def __iadd__(self, other: "Sums") -> "Sums":
         """Add the sums of other rows about the same centre, in the same unit."""

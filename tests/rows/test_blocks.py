@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
+import torch
+from scipy import sparse
+from stand_in import StandIn
 
-from sklearn_ae._rows.blocks import BLOCK_CELLS, BLOCK_ROWS, WIDE_BLOCK_ROWS, row_blocks
+from sklearn_ae._rows.blocks import (
+    BLOCK_CELLS,
+    BLOCK_ROWS,
+    DEVICE_CELLS,
+    DEVICE_ROWS,
+    WIDE_BLOCK_ROWS,
+    as_tensor,
+    row_blocks,
+)
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, BLOCK_ROWS, 3 * BLOCK_ROWS + 1])
@@ -20,3 +31,28 @@ def test_blocks_of_wider_numbers_are_no_larger_in_memory():
         itemsize = np.dtype(dtype).itemsize
         (_, n_rows), *_ = row_blocks(10**4, 3, itemsize)
         assert n_rows == {4: BLOCK_ROWS, 8: WIDE_BLOCK_ROWS}[itemsize]
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "n_rows"), [(3, DEVICE_ROWS), (2**12, DEVICE_CELLS // 2**12)]
+)
+def test_a_device_has_larger_blocks(n_columns, n_rows):
+    for itemsize in (4, 8):
+        sizes = {b - a for a, b in row_blocks(10**5, n_columns, itemsize, torch.device("cuda", 0))}
+        assert max(sizes) == n_rows
+
+
+@pytest.mark.parametrize("device", [torch.device("cpu"), StandIn("cpu")], ids=["cpu", "cuda"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_become_a_dense_tensor(dtype, device):
+    X = np.random.default_rng(0).normal(size=(9, 4)).astype(dtype)
+    X[X < 0] = 0
+    X[3] = 0
+    X.flags.writeable = False
+    stored = sparse.csr_matrix(X)
+    stored.data.flags.writeable = stored.indices.flags.writeable = False
+    # torch warns of what is read-only.
+    for rows in (X, np.asfortranarray(X), stored, stored[2:7], torch.tensor(X), X[::2]):
+        found = as_tensor(rows, device)
+        expected = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+        np.testing.assert_array_equal(found.numpy(), expected, strict=True)

@@ -17,6 +17,16 @@ from sklearn_ae._rows import blocks as blocks_module
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows(kind, device):
+    check_rows(kind, device)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_for_a_device_that_is_not_there(kind, stand_in):
+    check_rows(kind, stand_in)
+
+
+def check_rows(kind, device):
+    """Rows are what they should be, however they are asked for."""
     rows, expected = make_rows(kind, 20, device)
     assert len(rows) == 20
     assert rows.n_columns == 4
@@ -28,7 +38,7 @@ def test_rows(kind, device):
         (rows.part(5, 15).slice(2, 4), expected[7:9]),
         (rows.part(5, 15).take(index[:2]), expected[[8, 5]]),
     ]:
-        assert found.device.type == device
+        assert found.device == expected.device
         assert found.dtype == torch.float32
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
     assert len(rows.part(5, 15)) == 10

@@ -269,3 +269,15 @@ def test_self_products(n_columns):
     found = self_products(a)
     torch.testing.assert_close(found, a.T @ a)
     assert torch.equal(found, found.T)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-320, 1e300])
+@pytest.mark.parametrize("n_columns", [4, 1200])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix], ids=["dense", "sparse"])
+def test_sums_on_a_device_that_is_not_there(kind, n_columns, unit, stand_in):
+    X = kind(np.random.default_rng(0).integers(-3, 4, (50, n_columns)) * unit)
+    here, there = (sum_up(X, torch.float64, device) for device in (CPU, stand_in))
+    for name, value in here.arrays().items():
+        # What cancels out, about the centre and in units of its own.
+        atol = 1e-12 if name in ("total", "products") else 0
+        np.testing.assert_allclose(there.arrays()[name], value, rtol=1e-12, atol=atol)

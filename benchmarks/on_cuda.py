@@ -1,6 +1,6 @@
 """What a CUDA device is used for: steps a second, many rows, codes of rows, memory.
 
-    SCIPY_ARRAY_API=1 python benchmarks/cuda.py [step] [fit] [codes] [memory] [--rows 1000000]
+    SCIPY_ARRAY_API=1 python benchmarks/on_cuda.py [step] [fit] [codes] [memory] [--rows 1000000]
 
 step
     Milliseconds of a training step of the default network, beside the same layers in a bare loop of
