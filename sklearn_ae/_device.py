@@ -9,7 +9,7 @@ import torch
 
 # Operations of a step below which it is done by one thread.
 SMALL_STEP = 3 * 10**8
-# What computes products of matrices, and with how many digits.
+# What computes products of matrices, and in which precision.
 MATMULS: tuple[Any, ...] = (
     torch.backends.cuda.matmul,
     torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def resolve_device(device: str) -> torch.device:
     return found
 
 
-class _OneThread(contextlib.ContextDecorator):
+class _OneThread(contextlib.AbstractContextManager):
     """Let torch work with one thread.
 
     torch's number of threads belongs to the thread that sets it, and a new thread starts with the
@@ -120,7 +120,7 @@ def threads_for(operations: int, device: torch.device) -> contextlib.AbstractCon
     return contextlib.nullcontext()
 
 
-class _FullPrecision(contextlib.ContextDecorator):
+class _FullPrecision(contextlib.AbstractContextManager):
     """Compute products of matrices in float32 in full, and convolutions alike each time.
 
     torch sets both for all threads. The first to come in remembers what was set, the last to leave
@@ -133,10 +133,11 @@ class _FullPrecision(contextlib.ContextDecorator):
         self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> None:
-        with self._lock:
+        with self._lock, contextlib.ExitStack() as undo:
             if self._users == 0:
-                _compute_products_in_full(self._undo)
-                _convolve_alike(self._undo)
+                _compute_products_in_full(undo)
+                _convolve_alike(undo)
+                self._undo = undo.pop_all()
             self._users += 1
 
     def __exit__(self, *exception: object) -> None:
@@ -148,28 +149,30 @@ class _FullPrecision(contextlib.ContextDecorator):
 
 def _compute_products_in_full(undo: contextlib.ExitStack) -> None:
     """Let all digits be computed; what sets again what was set is added to `undo`."""
-    try:
-        before = torch.get_float32_matmul_precision()
-    except RuntimeError:
-        # torch's function for all backends fails where one of them was set by itself.
-        for backend in MATMULS:
-            digits = backend.fp32_precision
-            if digits in ("tf32", "bf16"):
-                backend.fp32_precision = "none"
-                inherited = backend.fp32_precision == digits
-                backend.fp32_precision = "ieee"
-                undo.callback(setattr, backend, "fp32_precision", "none" if inherited else digits)
+    found = [(backend, backend.fp32_precision) for backend in MATMULS]
+    if not {"tf32", "bf16"} & {precision for _, precision in found}:
         return
-    if before != "highest":
-        torch.set_float32_matmul_precision("highest")
-        undo.callback(torch.set_float32_matmul_precision, before)
+    for backend, precision in found:
+        backend.fp32_precision = "none"
+        is_inherited = backend.fp32_precision == precision
+        backend.fp32_precision = "ieee"
+        undo.callback(setattr, backend, "fp32_precision", "none" if is_inherited else precision)
+    # torch's setting for all of them can be asked for where they agree. It is put back first.
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    undo.callback(torch.set_float32_matmul_precision, before)
 
 
 def _convolve_alike(undo: contextlib.ExitStack) -> None:
-    """Let the same seed give the same bits on CUDA, too."""
-    if not torch.backends.cudnn.deterministic:
-        torch.backends.cudnn.deterministic = True
-        undo.callback(setattr, torch.backends.cudnn, "deterministic", False)
+    """Let the same seed give the same bits on CUDA, too, where torch lets that be set."""
+    cudnn = torch.backends.cudnn
+    if not cudnn.is_available() or torch.backends.flags_frozen():
+        return
+    for name, wanted in (("deterministic", True), ("benchmark", False)):
+        before = getattr(cudnn, name)
+        if before != wanted:
+            setattr(cudnn, name, wanted)
+            undo.callback(setattr, cudnn, name, before)
 
 
 _full_precision = _FullPrecision()
@@ -180,7 +183,8 @@ def own_settings(device: torch.device) -> Iterator[None]:
     """Compute with gradients, on the CPU unless asked, in the precision asked for.
 
     Whatever the caller has set around us: inference mode, a default device, autocast, faster
-    products.
+    products of matrices. The precision of convolutions stays the caller's, or torch's default,
+    which is TF32 on CUDA.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

@@ -77,7 +77,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             shape (n_samples, size of the layer). Of an array of dask, one of dask.
         """
         if is_lazy(X):
-            return self._lazily("transform", X, "_n_features_out")
+            return self._lazily("transform", X)
         return self._transform(self._check_rows(X, "transform"))
 
     @available_if(_check_decodes)
@@ -94,7 +94,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            The rows that the codes stand for.
+            The rows that the codes stand for. Of an array of dask, one of dask.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             If the codes have a wrong width.
         """
         if is_lazy(X):
-            return self._lazily("inverse_transform", X, "n_features_in_")
+            return self._lazily("inverse_transform", X)
         check_is_fitted(self)
         check_same_namespace(X, self, attribute="mean_", method="inverse_transform")
         X = check_array(X, dtype=float_types(X))
@@ -143,10 +143,10 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         Returns
         -------
         X_hat : ndarray of shape (n_samples, n_features)
-            What the codes keep of them.
+            What the codes keep of them. Of an array of dask, one of dask.
         """
         if is_lazy(X):
-            return self._lazily("reconstruct", X, "n_features_in_")
+            return self._lazily("reconstruct", X)
         return self._reconstruct(self._check_rows(X, "reconstruct"))
 
     def score_samples(self, X: Any) -> Any:
@@ -212,13 +212,10 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         validate_data(self, head, dtype=float_types(head), **checks)
         return source
 
-    def _lazily(self, method: str, X: Any, width: str) -> Any:
-        """Let dask call a method, on each of its blocks of rows, of the estimator as it is now.
-
-        The attribute `width` says how many columns it gives.
-        """
+    def _lazily(self, method: str, X: Any) -> Any:
+        """Let dask call a method, on each of its blocks of rows, of the estimator as it is now."""
         check_is_fitted(self)
-        n_outputs = getattr(self, width)
+        n_outputs = self._n_features_out if method == "transform" else self.n_features_in_
         check_matrix(X)
         # What else is wrong is said by the blocks, when they are computed.
         if method == "inverse_transform":

@@ -8,14 +8,14 @@ import torch
 
 
 @contextlib.contextmanager
-def setting(ask, tell, value):
+def setting(getter, setter, value):
     """Set something for a time."""
-    before = ask()
-    tell(value)
+    before = getter()
+    setter(value)
     try:
         yield
     finally:
-        tell(before)
+        setter(before)
 
 
 default_dtype = functools.partial(setting, torch.get_default_dtype, torch.set_default_dtype)
@@ -24,19 +24,22 @@ matmul_precision = functools.partial(
 )
 
 
-def digits(backend, precision):
-    """Set the precision of one backend, with which torch's function for all does not go."""
-    name = "fp32_precision"
-    ask, tell = functools.partial(getattr, backend, name), functools.partial(setattr, backend, name)
-    return setting(ask, tell, precision)
+@contextlib.contextmanager
+def precision_of(backend, precision):
+    """Set that of one backend, with which torch's function for all does not go."""
+    backend.fp32_precision = precision
+    try:
+        yield
+    finally:
+        backend.fp32_precision = "none"  # it goes with the others again
 
 
 HELD = {
     "autocast": functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16),
     "high precision": functools.partial(matmul_precision, "high"),
     "medium precision": functools.partial(matmul_precision, "medium"),
-    "tf32": functools.partial(digits, torch.backends.cuda.matmul, "tf32"),
-    "bf16": functools.partial(digits, torch.backends.mkldnn.matmul, "bf16"),
+    "tf32": functools.partial(precision_of, torch.backends.cuda.matmul, "tf32"),
+    "bf16": functools.partial(precision_of, torch.backends.mkldnn.matmul, "bf16"),
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
     "float64": functools.partial(default_dtype, torch.float64),

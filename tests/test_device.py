@@ -157,6 +157,15 @@ SETTINGS = {
     "one": lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
     "another": lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
     "generic": lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+    "as torch had it": lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+    "all but one": lambda: (
+        torch.set_float32_matmul_precision("medium"),
+        setattr(torch.backends.cuda.matmul, "fp32_precision", "ieee"),
+    ),
+    "each its own": lambda: (
+        setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+        setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+    ),
 }
 
 
@@ -179,14 +188,30 @@ def precision():
 def test_full_precision_whatever_is_set_which_is_put_back(faster, precision):
     a = torch.ones(3, 3)
     faster()
-    held = [backend.fp32_precision for backend in MATMULS]
+    held, told = [backend.fp32_precision for backend in MATMULS], what_torch_tells()
     assert {"tf32", "bf16"} & {*held}
     with torch.autocast("cpu", dtype=torch.bfloat16):
         with own_settings(CPU), own_settings(CPU):
             assert {backend.fp32_precision for backend in MATMULS} <= {"ieee", "none"}
+            assert what_torch_tells() == ["highest", False]
             assert (a @ a).dtype == torch.float32
         assert (a @ a).dtype == torch.bfloat16
     assert [backend.fp32_precision for backend in MATMULS] == held
+    assert what_torch_tells() == told
+
+
+def what_torch_tells():
+    """Return what is told of all backends, and of CUDA in the old way; None where torch fails."""
+    found = []
+    for ask in (
+        torch.get_float32_matmul_precision,
+        lambda: torch.backends.cuda.matmul.allow_tf32,
+    ):
+        try:
+            found.append(ask())
+        except RuntimeError:
+            found.append(None)
+    return found
 
 
 def test_a_precision_that_is_inherited_stays_so(precision):

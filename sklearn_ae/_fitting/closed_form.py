@@ -94,9 +94,10 @@ def widen_features(
 ) -> None:
     """Make the hidden layers of an untrained decoder one layer of random features, in place.
 
-    Random layers on top of random layers lose more than they add: the first is drawn wider, the
-    others pass it on, but for their activations. Where there are rows enough, more features are
-    drawn than there is room for, and the least useful are left out.
+    Random layers on top of random layers lose more than they add: the others pass the first on, but
+    for their activations, and no more of it than the narrowest has room for. Where there are rows
+    enough, some three times as many features are tried as there is room for, those of the first
+    layer and others, and the most useful are kept.
 
     Parameters
     ----------
@@ -115,7 +116,6 @@ def widen_features(
         return
     first, *others = layers
     n, fan_in = first.weight.shape
-    # The narrowest layer passes on no more.
     room = min(layer.out_features for layer in layers)
     n_candidates = min(max(CANDIDATES * room, n), len(train) // ROWS_A_CANDIDATE)
     first.weight.mul_(FEATURE_GAIN)

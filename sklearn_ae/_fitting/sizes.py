@@ -57,7 +57,7 @@ def used_size(
         rows = "held-out rows" if held_out else "training rows"
         more = ", or a larger max_components" if len(score) < min(shape) else ""
         if held_out:
-            more += ", or early_stopping=False to count training rows, without a guard against PCA"
+            more += ", or early_stopping=False to count training rows, and keep what PCA may beat"
         raise ValueError(
             f"n_components={wanted!r} is a share of the variance that no size of the code "
             f"explains: {len(score)} numbers explain {max(score):.6g} of that of the {rows}. Set a "

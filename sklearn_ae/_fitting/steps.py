@@ -328,6 +328,7 @@ def as_of_now(fit, task):
     net = object.__new__(type(fit.net))  # skorch would copy by way of files
     net.__dict__.update(fit.net.__dict__)
     net.module_, net.history_ = copy.deepcopy((fit.net.module_, fit.net.history_))
+    net.recorded = None
     drop_unfinished(net)
     n = len(fit.nested.ratios)
     now = replace(

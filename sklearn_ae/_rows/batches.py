@@ -1,5 +1,6 @@
 """Batches of rows, in a new order in every pass."""
 
+import functools
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -74,19 +75,28 @@ class Batches:
 
 def _ahead(gathered: Iterator[Block], device: torch.device) -> Iterator[Block]:
     """Gather and send each block before the one before it is computed on."""
-    # Of its own: what is sent does not wait for what is computed.
-    sending = torch.cuda.Stream(device)
+    # What is sent waits for what is already under way, and then no more for what is computed.
+    sending, computing = sending_stream(device), torch.cuda.current_stream(device)
+    sending.wait_stream(computing)
 
     def send():
         with torch.cuda.stream(sending):
             return next(gathered, None), sending.record_event()
 
-    block, sent = send()
-    while block is not None:
-        following = send()
-        computing = torch.cuda.current_stream(device)
-        computing.wait_event(sent)
-        # The memory is in use by more than the stream that it was made for.
-        block[0].record_stream(computing)
-        yield block
-        block, sent = following
+    try:
+        block, sent = send()
+        while block is not None:
+            following = send()
+            computing.wait_event(sent)
+            # The memory is in use by more than the stream that it was made for.
+            block[0].record_stream(computing)
+            yield block
+            block, sent = following
+    finally:
+        computing.wait_stream(sending)
+
+
+@functools.cache
+def sending_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of a device on which blocks are sent: each keeps memory of its own."""
+    return torch.cuda.Stream(device)

@@ -65,6 +65,9 @@ def as_tensor(rows: Any, device: torch.device) -> torch.Tensor:
     if torch.is_tensor(rows):
         return rows.contiguous().to(device)
     if sparse.issparse(rows) and device.type == "cuda":
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
         zeros = torch.zeros(rows.shape[1], dtype=DTYPES[rows.dtype.itemsize], device=device)
         return filled(rows, zeros, device)
     return _writable(dense(rows)).to(device)

@@ -224,12 +224,16 @@ class ScaledRows(_HostRows):
     def _read(self, order: np.ndarray) -> torch.Tensor:
         if self.device.type != "cuda":
             return super()._read(order)
-        forwards = np.argsort(order)
-        rows = gathered(self.source, order[forwards]).to(self.device, non_blocking=True)
-        shift, scale = self._units
+        forwards, (shift, scale) = np.argsort(order), self._units
+        # Before what it waits for.
         places = torch.from_numpy(forwards).to(self.device)
-        found = torch.empty(rows.shape, dtype=torch.float32, device=self.device)
-        return found.index_copy_(0, places, ((rows - shift) / scale).float())
+        shape = (len(order), self.n_columns)
+        found = torch.empty(shape, dtype=torch.float32, device=self.device)
+        for start, stop in row_blocks(*shape, device=self.device):
+            rows = gathered(self.source, order[forwards[start:stop]])
+            rows = rows.to(self.device, non_blocking=True)
+            found.index_copy_(0, places[start:stop], ((rows - shift) / scale).float())
+        return found
 
     @cached_property
     def _units(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -85,6 +85,9 @@ class FakeStream:
     def wait_event(self, event):
         self.seen.append(f"{self.name} waits for {event}")
 
+    def wait_stream(self, stream):
+        self.seen.append(f"{self.name} waits for all of {stream.name}")
+
 
 def test_the_next_block_is_gathered_before_the_one_before_is_computed_on(monkeypatch):
     seen = []
@@ -101,15 +104,19 @@ def test_the_next_block_is_gathered_before_the_one_before_is_computed_on(monkeyp
             seen.append(f"gathered {i}")
             yield Block(i), [1]
 
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: FakeStream("sending", seen))
+    monkeypatch.setattr(
+        batches_module, "sending_stream", lambda device: FakeStream("sending", seen)
+    )
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream("computing", seen))
     for block, _ in batches_module._ahead(gather(), torch.device("cuda", 0)):
         seen.append(f"computed {block.i}")
     waits = "computing waits for sending"
     assert seen == [
+        "sending waits for all of computing",
         "gathered 0", "sending marked", "gathered 1", "sending marked",
         waits, "0 is of computing", "computed 0", "gathered 2", "sending marked",
         waits, "1 is of computing", "computed 1", "sending marked",
         waits, "2 is of computing", "computed 2",
+        "computing waits for all of sending",
     ]  # fmt: skip

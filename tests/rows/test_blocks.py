@@ -56,3 +56,10 @@ def test_rows_become_a_dense_tensor(dtype, device):
         found = as_tensor(rows, device)
         expected = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
         np.testing.assert_array_equal(found.numpy(), expected, strict=True)
+
+
+def test_cells_that_are_stored_in_parts_are_summed_up():
+    rows = sparse.csr_matrix(([1.0, 2.0, 4.0], [0, 0, 1], [0, 2, 3]), shape=(2, 3))
+    found = as_tensor(rows, StandIn("cpu"))
+    np.testing.assert_array_equal(found.numpy(), [[3, 0, 0], [0, 4, 0]])
+    assert rows.nnz == 3

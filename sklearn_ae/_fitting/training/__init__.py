@@ -231,6 +231,8 @@ def train_net(
                 processes.any(True)
         finally:
             net.callbacks_, net.recorded = own, None
+            # They may lie in memory of what was recorded.
+            net.module_.zero_grad()
         net.notify("on_train_end", X=train, y=None)
     drop_unfinished(net)
     if spec.checkpoint is not None and not interrupted:

@@ -63,10 +63,14 @@ class ExplicitStep:
         self.criterion: Any = criterion
         self.is_squared = is_plain(criterion)
         self.prefixes = prefixes
+        self._whole: Step | None = None
 
     def draw(self, like: torch.Tensor) -> Step:
         """Draw what a step asks of codes, as tensors like another."""
-        return Step.whole(like) if self.prefixes is None else self.prefixes.step(like)
+        if self.prefixes is not None:
+            return self.prefixes.step(like)
+        self._whole = self._whole or Step.whole(like)
+        return self._whole
 
     @torch.no_grad()
     def backward(

@@ -1,5 +1,7 @@
 """A step of training in one launch: what a device is told to do is recorded once, and replayed."""
 
+import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +9,10 @@ import torch
 
 from sklearn_ae._fitting.training.explicit import ExplicitStep, is_of_cells
 from sklearn_ae._optimizers import SGD, Adam, AdamW
+from sklearn_ae._warnings import warn
+
+# While one thread records, no other may wait for the device.
+_recording = threading.Lock()
 
 
 def can_be_recorded(device: torch.device, optimizer: Any, criterion: Any) -> bool:
@@ -18,12 +24,18 @@ def can_be_recorded(device: torch.device, optimizer: Any, criterion: Any) -> boo
 def record(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """Record what a function has a device do, which is not done yet; return what does it."""
     graph = torch.cuda.CUDAGraph()
-    stream = torch.cuda.Stream(device)
-    with torch.cuda.device(device), torch.cuda.graph(
-        graph, stream=stream, capture_error_mode="thread_local"
-    ):  # fmt: skip
-        function()
+    # The outer stream is the current one: torch leaves its own where a recording fails.
+    with _recording, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream()):
+        stream = recording_stream(device)
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            function()
     return graph.replay
+
+
+@functools.cache
+def recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of a device on which steps are recorded: each keeps memory of its own."""
+    return torch.cuda.Stream(device)
 
 
 class RecordedStep:
@@ -38,8 +50,15 @@ class RecordedStep:
     """
 
     def __init__(self) -> None:
+        self._forget()
         self._kind: Any = None
+        self._has_failed = False
+
+    def _forget(self) -> None:
+        """Let go of the memory of what was recorded."""
         self._replay: Callable[[], None] | None = None
+        self._places: list[torch.Tensor] = []
+        self._loss: Any = None
 
     def take(
         self,
@@ -54,30 +73,34 @@ class RecordedStep:
         Parameters
         ----------
         explicit : ExplicitStep
-            Computes the gradients; of the same network and loss in all steps.
+            Computes the gradients; of the same loss in all steps.
         optimizer : torch.optim.Optimizer
             Changes the weights.
         inputs, rows, *weight : Tensor of shape (n, n_columns)
             As `ExplicitStep.backward` takes them.
+
+        Warns
+        -----
+        RuntimeWarning
+            If a step cannot be recorded, as where another thread waits for the device meanwhile.
+            It is then taken as any other.
         """
         given = (inputs, rows, *weight, *explicit.draw(rows))
-        settings = [
-            {name: value for name, value in group.items() if name != "params"}
-            for group in optimizer.param_groups
-        ]
-        kind = [tensor.shape for tensor in given], settings
+        kind = [tensor.shape for tensor in given], [_settings(g) for g in optimizer.param_groups]
         if kind != self._kind:
-            # What was recorded lets go of its memory before more is wanted.
-            self._kind, self._replay = kind, None
-            return _take(explicit, optimizer, given, len(weight))
-        replay = self._replay or self._record(explicit, optimizer, given, len(weight))
-        for place, tensor in zip(self._places, given, strict=True):
-            place.copy_(tensor)
-        replay()
-        return self._loss
+            self._forget()
+            self._kind = kind
+        elif not self._has_failed:
+            replay = self._replay or self._record(explicit, optimizer, given, len(weight))
+            if replay is not None:
+                for place, tensor in zip(self._places, given, strict=True):
+                    place.copy_(tensor)
+                replay()
+                return self._loss
+        return _take(explicit, optimizer, given, len(weight))
 
     def _record(self, explicit, optimizer, given, n_weights):
-        """Record a step of tensors like these, and return what takes it."""
+        """Record a step of tensors like these, and return what takes it, if that can be."""
         self._places = places = [tensor.clone() for tensor in given]
 
         def step():
@@ -89,6 +112,14 @@ class RecordedStep:
             group["capturable"] = True
         try:
             self._replay = record(step, places[0].device)
+        except RuntimeError as error:
+            self._forget()
+            self._has_failed = True
+            warn(
+                "A step could not be recorded as a CUDA graph. Each is launched one operation at a "
+                f"time, which takes longer: {error}",
+                RuntimeWarning,
+            )
         finally:
             for group in groups:
                 group["capturable"] = False
@@ -97,6 +128,12 @@ class RecordedStep:
     def __reduce__(self) -> Any:
         """Let a copy begin anew."""
         return RecordedStep, ()
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    """Return what a step depends on of a group of parameters, but for their values."""
+    which = [(id(weight), weight.requires_grad) for weight in group["params"]]
+    return {**group, "params": which}
 
 
 def _take(explicit, optimizer, given, n_weights):

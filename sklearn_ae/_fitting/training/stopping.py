@@ -28,13 +28,13 @@ class Kept:
         Their loss.
     epoch : int
         Their epoch, 0 for the start.
-    state : dict of Tensor
-        The weights.
+    state : dict
+        State of the module, as `state_dict` gives it.
     """
 
     loss: float
     epoch: int
-    state: dict[str, torch.Tensor]
+    state: dict[str, Any]
 
 
 class KeepBest(Callback):
@@ -77,7 +77,7 @@ class KeepBest(Callback):
         self.diverged = self.finished = False
         self._idle = self._uncut = 0.0
         self._epoch = 0
-        self._spare: dict[str, torch.Tensor] = {}
+        self._spare: dict[str, Any] = {}
         # Only clean rows tell what the start is worth: a training loss would not compare. Without
         # an epoch there is nothing to compare.
         known = self.valid is not None and net.max_epochs > 0
@@ -116,17 +116,20 @@ class KeepBest(Callback):
 
     def _copied(self, net: Any) -> dict[str, Any]:
         """Copy the state, weights to where those of the best but one were."""
-        state = net.module_.state_dict()
-        if not self._spare:
-            return copy.deepcopy(dict(state))
-        for name, value in state.items():
-            spare = self._spare[name]
-            if torch.is_tensor(value) and spare.shape == value.shape:
-                spare.copy_(value)
-            else:  # a user's module may have anything in it (`get_extra_state`)
-                self._spare[name] = copy.deepcopy(value)
-        return self._spare
+        copied = {}
+        for name, value in net.module_.state_dict().items():
+            spare: Any = self._spare.get(name)
+            if torch.is_tensor(value) and _kind(spare) == _kind(value):
+                copied[name] = spare.copy_(value)
+            else:  # the first copies, and what a user's module may have (`get_extra_state`)
+                copied[name] = copy.deepcopy(value)
+        return copied
 
     def restore(self, net: Any) -> None:
         """Put the best weights back into the net."""
         net.module_.load_state_dict(self.kept.state)
+
+
+def _kind(value: Any) -> tuple | None:
+    """Return what two tensors share of which one may be written over by the other."""
+    return (value.shape, value.dtype, value.device) if torch.is_tensor(value) else None

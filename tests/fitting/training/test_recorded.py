@@ -177,6 +177,45 @@ def test_a_step_knows_that_it_is_recorded_for_as_long_as_it_is(replayed, monkeyp
     assert not any(group["capturable"] for group in optimizers[0].param_groups)
 
 
+def test_a_step_that_cannot_be_recorded_is_taken(monkeypatch, replayed):
+    def fail(function, device):
+        attempts.append(device)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    model = AutoencoderTransformer(3, max_iter=3, batch_size=32, device="cpu", random_state=0)
+    expected = model.fit(X).loss_curve_
+    attempts = []
+    monkeypatch.setattr(recorded_module, "record", fail)
+    with pytest.warns(RuntimeWarning, match="could not be recorded as a CUDA graph.*capturing"):
+        assert model.fit(X).loss_curve_ == expected
+    assert len(attempts) == 1
+
+
+def test_what_is_replayed_reads_and_writes_what_is_trained(monkeypatch, replayed):
+    """A graph knows addresses alone."""
+    seen = []
+    take = RecordedStep.take
+
+    def watched(self, explicit, optimizer, *args):
+        found = take(self, explicit, optimizer, *args)
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        moments = [t for weight in weights for t in optimizer.state[weight].values()]
+        seen.append([tensor.data_ptr() for tensor in (*weights, *moments, *self._places)])
+        return found
+
+    monkeypatch.setattr(RecordedStep, "take", watched)
+    AutoencoderTransformer(3, max_iter=3, batch_size=32, device="cpu", random_state=0).fit(X)
+    assert replayed["recorded"] == 1
+    assert all(pointers == seen[1] for pointers in seen[2:])
+
+
+def test_nothing_of_a_recording_outlives_the_training(replayed):
+    model = AutoencoderTransformer(3, max_iter=2, batch_size=33, device="cpu").fit(X)
+    assert replayed["recorded"]
+    assert model.net_.recorded is None
+    assert all(weight.grad is None for weight in model.net_.module_.parameters())
+
+
 def test_a_copy_begins_anew():
     step = RecordedStep()
     step._replay = lambda: None

@@ -142,7 +142,15 @@ def test_best_weights_are_a_copy():
     assert net.weight() == 78
 
 
-@pytest.mark.parametrize("state", [range, torch.zeros])
+@pytest.mark.parametrize(
+    "state",
+    [
+        range,
+        torch.zeros,
+        lambda n: torch.zeros(n) if n else None,
+        lambda n: torch.zeros(3, dtype=torch.float64 if n % 2 else torch.bool)[:n],
+    ],
+)
 def test_what_is_kept_beside_weights(state):
     """A user's module may have more in its state than tensors."""
 
@@ -153,7 +161,7 @@ def test_what_is_kept_beside_weights(state):
             return state(self.n)
 
         def set_extra_state(self, found):
-            self.n = len(found)
+            self.n, self.found = len(found), found
 
     net, keeper = FakeNet(), KeepBest(None, n_iter_no_change=9, tol=0.0, cut_rate=False)
     net.module_ = Counted(1, 1, bias=False)
@@ -167,6 +175,7 @@ def test_what_is_kept_beside_weights(state):
         keeper.on_epoch_end(net)
     keeper.restore(net)
     assert (net.module_.n, net.weight()) == (3, 3.0)
+    assert getattr(net.module_.found, "dtype", None) == getattr(state(3), "dtype", None)
 
 
 def test_keeper_trains_a_second_time():
