@@ -1,6 +1,7 @@
 """Fitted networks in the units of the user, and rows through them, a block at a time."""
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,6 +15,7 @@ from sklearn_ae._device import own_settings
 from sklearn_ae._rows import Scaling, as_tensor, row_blocks
 from sklearn_ae.modules import Autoencoder, Rescaled, settled
 from sklearn_ae.modules.hidden import hidden_layers
+from sklearn_ae.modules.light import is_light
 from sklearn_ae.modules.refined import one_pass, refined
 
 # Of the spread of a number: how far a derivative looks to both sides.
@@ -135,7 +137,8 @@ def apply(module: nn.Module, X: Any, n_outputs: int, device: str) -> Any:
     result : array of shape (n_rows, n_outputs)
         In the dtype of `X`, in its namespace and on its device.
     """
-    return _by_blocks(lambda rows: _outputs(module, rows), X, (n_outputs,), None, device)
+    outputs = functools.partial(_outputs, module)
+    return _by_blocks(outputs, X, (n_outputs,), None, device, module)
 
 
 def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> Any:
@@ -144,7 +147,7 @@ def squared_errors(module: Autoencoder, X: Any, unit: float, device: str) -> Any
     def errors(rows: torch.Tensor) -> torch.Tensor:
         return _squares(rows.double() - _outputs(module, rows), unit)
 
-    return _by_blocks(errors, X, (), torch.float64, device)
+    return _by_blocks(errors, X, (), torch.float64, device, module)
 
 
 def farthest_from(shift: np.ndarray, X: Any, device: str) -> float:
@@ -154,7 +157,7 @@ def farthest_from(shift: np.ndarray, X: Any, device: str) -> float:
     def distances(rows: torch.Tensor) -> torch.Tensor:
         return (rows - centre).abs().amax(1)
 
-    return float(_by_blocks(distances, as_rows(X), (), torch.float64, device).max())
+    return float(_by_blocks(distances, as_rows(X), (), torch.float64, device, None).max())
 
 
 def sums_of_squares(
@@ -167,7 +170,7 @@ def sums_of_squares(
         missed = rows.double() - _outputs(module, rows)
         return torch.stack([_squares(missed, unit), _squares(rows - centre, unit)], 1)
 
-    found = _by_blocks(both, as_rows(X), (2,), torch.float64, device)
+    found = _by_blocks(both, as_rows(X), (2,), torch.float64, device, module)
     with np.errstate(over="ignore"):
         error, total = found.sum(0).tolist()
     return error, total
@@ -183,6 +186,7 @@ def _by_blocks(
     shape: tuple[int, ...],
     dtype: torch.dtype | None,
     device: str,
+    module: nn.Module | None,
 ) -> Any:
     """Return what a function makes of each row, where the rows are.
 
@@ -198,6 +202,8 @@ def _by_blocks(
         Of the same; None for that of `X`.
     device : str
         Where to compute.
+    module : nn.Module or None
+        What the rows pass on the way, if anything.
     """
     given = as_rows(X)
     if dtype is None:
@@ -209,7 +215,8 @@ def _by_blocks(
         result = torch.empty((n_rows, *shape), dtype=dtype, device=getattr(given, "device", "cpu"))
         with torch.inference_mode(), one_pass(n_rows):
             widest, itemsize = max(n_columns, *shape, 1), given.dtype.itemsize
-            for start, stop in row_blocks(n_rows, widest, itemsize, place):
+            light = place.type == "cuda" and (module is None or is_light(module))
+            for start, stop in row_blocks(n_rows, widest, itemsize, place, light=light):
                 result[start:stop] = function(as_tensor(given[start:stop], place))
     return like(result, X)
 

@@ -77,8 +77,9 @@ class Processes:
         return values[0]
 
     @torch.no_grad()
-    def align(self, tensors: list[torch.Tensor]) -> None:
-        """Give tensors the values of the first process: processors of other kinds round."""
+    def align(self, values: list[Any]) -> None:
+        """Give the tensors in a list the values of the first process: others may have rounded."""
+        tensors = [value for value in values if torch.is_tensor(value)]
         for dtype in sorted({tensor.dtype for tensor in tensors}, key=str):
             some = [tensor for tensor in tensors if tensor.dtype == dtype]
             flat = torch.cat([tensor.flatten() for tensor in some])

@@ -227,6 +227,25 @@ def test_users_may_ask_what_is_set():
         assert torch.get_float32_matmul_precision() == "highest"
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_convolutions_are_alike_each_time(before, monkeypatch):
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "is_available", lambda: True)
+    with cudnn.flags(deterministic=before, benchmark=not before):
+        for _ in range(2):
+            with own_settings(CPU), own_settings(CPU):
+                assert cudnn.deterministic and not cudnn.benchmark
+            assert (cudnn.deterministic, cudnn.benchmark) == (before, not before)
+
+
+def test_flags_that_are_frozen_stay(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends, "flags_frozen", lambda: True)
+    before = torch.backends.cudnn.deterministic
+    with own_settings(CPU):
+        assert torch.backends.cudnn.deterministic == before
+
+
 def test_globals_are_seeded_inside_and_as_before_outside():
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     drawn = []

@@ -118,9 +118,9 @@ def test_a_fit_parts_the_decoder_as_often_however_many_blocks_there_are(monkeypa
 def test_score_reads_rows_once(monkeypatch):
     model, seen = make().fit(X), []
 
-    def blocks(*args):
+    def blocks(*args, **kwargs):
         seen.append(args)
-        return row_blocks(*args)
+        return row_blocks(*args, **kwargs)
 
     monkeypatch.setattr(_inference, "row_blocks", blocks)
     model.score(X)

@@ -1,7 +1,7 @@
 """The decoder's correction in closed form: random features of the codes, and ridge regression."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn_ae._fitting.rows import FitRows, enough_rows
 from sklearn_ae._rows import Rows, self_products
 from sklearn_ae.modules import Autoencoder, Corrected
 from sklearn_ae.modules.idle import without_idle_layers
+from sklearn_ae.modules.light import is_light
 from sklearn_ae.modules.refined import one_pass, refined
 from sklearn_ae.modules.weights import drawn
 
@@ -194,7 +195,7 @@ def solve_decoder(
         mean, missed, gram, cross, square = _centred_moments(decoder, encode, train, features, adds)
     # The means of the training rows are the intercept.
     *_, chosen_gram, chosen_cross, chosen_square = _moments(
-        decoder, _with_codes(codes, chosen), features, adds, mean, missed
+        decoder, _with_codes(codes, chosen, decoder), features, adds, mean, missed
     )
 
     # The solution is V diag(d) V^T cross, with eigenvectors V and d = 1 / (value + penalty): both
@@ -235,8 +236,10 @@ def _centred_moments(decoder, encode, rows, features, last=None):
     total = max(float(weight.sum()), 1.0)
     mean, missed = ((weight.T @ part)[0] / total for part in parts)
     # Not encoded twice: the steps of refinement cost more than all else.
-    all_are_few = len(few) == len(rows)
-    coded = [(codes, x)] if all_are_few else ((encode(block), block) for block in rows.blocks())
+    coded: Iterable = [(codes, x)]
+    if len(few) < len(rows):
+        light = isinstance(encode, nn.Module) and is_light(encode) and is_light(decoder)
+        coded = ((encode(block), block) for block in rows.blocks(light=light))
     off, missed_off, gram, cross, square = _moments(decoder, coded, features, last, mean, missed)
     gram.addr_(off, off, alpha=-1)
     cross.addr_(off, missed_off, alpha=-1)
@@ -244,10 +247,10 @@ def _centred_moments(decoder, encode, rows, features, last=None):
     return mean + off, missed + missed_off, gram, cross, square
 
 
-def _with_codes(codes, rows):
-    """Yield rows a block at a time, behind their codes."""
+def _with_codes(codes, rows, decoder):
+    """Yield rows a block at a time, behind their codes, which are decoded."""
     start = 0
-    for block in rows.blocks():
+    for block in rows.blocks(light=is_light(decoder)):
         stop = start + len(block)
         yield codes[start:stop], block
         start = stop

@@ -9,6 +9,7 @@ import torch
 
 from sklearn_ae._rows import Rows, row_blocks, sum_of_squares
 from sklearn_ae.modules import Autoencoder
+from sklearn_ae.modules.light import is_light
 from sklearn_ae.modules.refined import one_pass
 
 # Groups of rows whose losses are compared, to know the sampling error of their mean.
@@ -54,8 +55,9 @@ def measure_errors(
     """
     edges = np.linspace(0, len(rows), min(N_GROUPS, len(rows)) + 1).astype(int)
     groups, square, codes = np.zeros(len(edges) - 1), 0.0, []
+    light = is_light(network)
     with one_pass(len(rows)):
-        for start, stop in row_blocks(len(rows), rows.n_columns, device=rows.device):
+        for start, stop in row_blocks(len(rows), rows.n_columns, device=rows.device, light=light):
             targets = rows.slice(start, stop)
             codes.append(network.encoder(targets))
             rebuilt = network.decoder(codes[-1])
@@ -75,7 +77,7 @@ def measure_errors(
 
 def mean_square(rows: Rows) -> float:
     """Return the mean square over all cells: in scaled units, about the mean of all rows."""
-    total = sum(sum_of_squares(block) for block in rows.blocks())
+    total = sum(sum_of_squares(block) for block in rows.blocks(light=True))
     return total / (len(rows) * rows.n_columns)
 
 

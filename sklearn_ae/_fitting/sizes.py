@@ -83,7 +83,7 @@ def left_by_pca(pca: PrincipalComponents, rows: Rows) -> np.ndarray:
     """Return the mean square over all cells that PCA of each size leaves, from no component on."""
     centre, components = as_tensors(pca, rows.device)
     total, taken = 0.0, np.zeros(len(pca.components))
-    for block in rows.blocks():
+    for block in rows.blocks(light=True):
         away = block - centre
         total += float(away.square().sum(dtype=torch.float64))
         codes = away @ components.T

@@ -267,7 +267,7 @@ def _of_blocks(rows, mean, n, seed):
     for last in [False] * N_PASSES + [True]:
         shape = (size, size) if last else (rows.n_columns, size)
         total = torch.zeros(shape, dtype=torch.float64, device=rows.device)
-        for block in rows.here.blocks():
+        for block in rows.here.blocks(light=True):
             centred = block - centre
             codes = centred @ basis
             total += codes.T @ codes if last else centred.T @ codes
@@ -277,7 +277,7 @@ def _of_blocks(rows, mean, n, seed):
     values, vectors = _largest(total.cpu().numpy(), n)
     basis = basis @ torch.from_numpy(vectors.astype(np.float32)).to(rows.device)
     left = 0.0
-    for block in rows.here.blocks():
+    for block in rows.here.blocks(light=True):
         centred = block - centre
         left += sum_of_squares(centred - (centred @ basis) @ basis.T)
     return values, basis.cpu().double().numpy(), rows.summed(left)
@@ -328,7 +328,7 @@ def _missed(pca, rows):
     """Return what PCA misses of each row: the squared distance."""
     centre, components = as_tensors(pca, rows.device)
     found = []
-    for block in rows.blocks():
+    for block in rows.blocks(light=True):
         away = block - centre
         found.append((away - (away @ components.T) @ components).square().sum(1).cpu())
     return torch.cat(found).double().numpy()
@@ -348,7 +348,7 @@ def find_start(rows: FitRows, pca: PrincipalComponents) -> Start:
     train, scaling = rows.train.rows, rows.scaling
     centre, components = as_tensors(pca, train.device)
     distances, codes = [], []
-    for block in train.sample(MANY_ROWS).blocks():
+    for block in train.sample(MANY_ROWS).blocks(light=True):
         away = block - centre
         distances.append(torch.linalg.vector_norm(away, dim=1).cpu())
         codes.append((away @ components.T).cpu())

@@ -9,6 +9,7 @@ from sklearn_ae._fitting.rows import FitRows
 from sklearn_ae._fitting.sizes import solved_sizes
 from sklearn_ae._fitting.start import MANY_ROWS, PrincipalComponents
 from sklearn_ae.modules import Nested
+from sklearn_ae.modules.light import is_light
 from sklearn_ae.modules.refined import one_pass, refined
 
 # Of larger codes, some sizes are whitened by what is known of the next larger one.
@@ -61,7 +62,8 @@ def mean_and_deviation(
     encoder = refined(nested.prefix(n), n_steps).eval().encoder
     some = rows.all.rows.sample(n_rows)
     with one_pass(len(some)):
-        codes = torch.cat([encoder(block).double().cpu() for block in some.blocks()]).numpy()
+        blocks = some.blocks(light=is_light(encoder))
+        codes = torch.cat([encoder(block).double().cpu() for block in blocks]).numpy()
     deviations = _divisors(codes.std(axis=0, ddof=1), rows.scaling.scale, np.finfo(np.float32).eps)
     return codes.mean(axis=0) * rows.scaling.scale, deviations
 

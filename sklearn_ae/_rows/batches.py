@@ -1,5 +1,6 @@
 """Batches of rows, in a new order in every pass."""
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from itertools import pairwise
@@ -93,7 +94,9 @@ def _ahead(gathered: Iterator[Block], device: torch.device) -> Iterator[Block]:
             yield block
             block, sent = following
     finally:
-        computing.wait_stream(sending)
+        # What has failed on the device is told by whoever was at it.
+        with contextlib.suppress(RuntimeError):
+            computing.wait_stream(sending)
 
 
 @functools.cache

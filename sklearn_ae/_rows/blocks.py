@@ -13,14 +13,16 @@ BLOCK_CELLS = 2**21
 # the system after each operation.
 BLOCK_ROWS, WIDE_BLOCK_ROWS = 1024, 256
 SINGLE = 4
-# A device has done the work of so few rows before it is told of the next.
+# Where little is made of a row, a device has done the work of so few before it is told of the next.
 DEVICE_CELLS, DEVICE_ROWS = 2**23, 2**13
 CPU = torch.device("cpu")
 # Rows are of float32 or float64.
 DTYPES = {4: torch.float32, 8: torch.float64}
 
 
-def block_size(n_columns: int, itemsize: int = SINGLE, device: torch.device = CPU) -> int:
+def block_size(
+    n_columns: int, itemsize: int = SINGLE, device: torch.device = CPU, *, light: bool = False
+) -> int:
     """Return the rows of a block that is small beside any machine's memory.
 
     Parameters
@@ -31,18 +33,25 @@ def block_size(n_columns: int, itemsize: int = SINGLE, device: torch.device = CP
         Bytes of a cell.
     device : torch.device, default=torch.device("cpu")
         Where it is worked on.
+    light : bool, default=False
+        Whether little more is made of a row than it has.
     """
     most, most_cells = BLOCK_ROWS if itemsize <= SINGLE else WIDE_BLOCK_ROWS, BLOCK_CELLS
-    if device.type == "cuda":
+    if light and device.type == "cuda":
         most, most_cells = DEVICE_ROWS, DEVICE_CELLS
     return max(min(most_cells // n_columns, most), 1)
 
 
 def row_blocks(
-    n_rows: int, n_columns: int, itemsize: int = SINGLE, device: torch.device = CPU
+    n_rows: int,
+    n_columns: int,
+    itemsize: int = SINGLE,
+    device: torch.device = CPU,
+    *,
+    light: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of blocks of rows, of a size as of `block_size`."""
-    size = block_size(n_columns, itemsize, device)
+    size = block_size(n_columns, itemsize, device, light=light)
     for start in range(0, n_rows, size):
         yield start, min(start + size, n_rows)
 

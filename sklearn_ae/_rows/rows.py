@@ -80,7 +80,7 @@ class Rows(Dataset):
     @property
     def n_together(self) -> int:
         """How many rows are taken at once."""
-        return block_size(self.n_columns, device=self.device)
+        return block_size(self.n_columns, device=self.device, light=True)
 
     def shuffled(self, n_together: int, generator: torch.Generator) -> torch.Tensor:
         """Return a new order of the rows, of which so many will be taken at once."""
@@ -107,9 +107,15 @@ class Rows(Dataset):
         """Return rows that are looked at again and again where that is fast."""
         return self
 
-    def blocks(self) -> Iterator[torch.Tensor]:
-        """Yield the rows in their order, a block at a time, on the device."""
-        for start, stop in row_blocks(len(self), self.n_columns, device=self.device):
+    def blocks(self, *, light: bool = False) -> Iterator[torch.Tensor]:
+        """Yield the rows in their order, a block at a time, on the device.
+
+        Parameters
+        ----------
+        light : bool, default=False
+            Whether little more is made of a row than it has.
+        """
+        for start, stop in row_blocks(len(self), self.n_columns, device=self.device, light=light):
             yield self.slice(start, stop)
 
 
@@ -229,7 +235,7 @@ class ScaledRows(_HostRows):
         places = torch.from_numpy(forwards).to(self.device)
         shape = (len(order), self.n_columns)
         found = torch.empty(shape, dtype=torch.float32, device=self.device)
-        for start, stop in row_blocks(*shape, device=self.device):
+        for start, stop in row_blocks(*shape, device=self.device, light=True):
             rows = gathered(self.source, order[forwards[start:stop]])
             rows = rows.to(self.device, non_blocking=True)
             found.index_copy_(0, places[start:stop], ((rows - shift) / scale).float())
@@ -286,9 +292,9 @@ class StreamedRows(ScaledRows):
         ]
         return torch.cat(mixed)
 
-    def blocks(self) -> Iterator[torch.Tensor]:
+    def blocks(self, *, light: bool = False) -> Iterator[torch.Tensor]:
         """Yield the rows in their order, a block at a time, of which many are read at once."""
-        size = block_size(self.n_columns, device=self.device)
+        size = block_size(self.n_columns, device=self.device, light=light)
         for start in range(0, len(self), self.n_together):
             yield from self.slice(start, start + self.n_together).split(size)
 

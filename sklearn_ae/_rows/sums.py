@@ -139,7 +139,7 @@ class Sums:
             self.add_sparse(rows)
             return
         n_rows, n_columns = rows.shape
-        for start, stop in row_blocks(n_rows, n_columns, device=self.device):
+        for start, stop in row_blocks(n_rows, n_columns, device=self.device, light=True):
             self.add(rows[start:stop])
 
     def __iadd__(self, other: "Sums") -> "Sums":

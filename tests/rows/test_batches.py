@@ -120,3 +120,8 @@ def test_the_next_block_is_gathered_before_the_one_before_is_computed_on(monkeyp
         waits, "2 is of computing", "computed 2",
         "computing waits for all of sending",
     ]  # fmt: skip
+    seen.clear()
+    some = batches_module._ahead(gather(), torch.device("cuda", 0))
+    next(some)
+    some.close()
+    assert seen[-1] == "computing waits for all of sending"

@@ -37,9 +37,18 @@ def test_blocks_of_wider_numbers_are_no_larger_in_memory():
     ("n_columns", "n_rows"), [(3, DEVICE_ROWS), (2**12, DEVICE_CELLS // 2**12)]
 )
 def test_a_device_has_larger_blocks(n_columns, n_rows):
+    device = torch.device("cuda", 0)
     for itemsize in (4, 8):
-        sizes = {b - a for a, b in row_blocks(10**5, n_columns, itemsize, torch.device("cuda", 0))}
+        sizes = {b - a for a, b in row_blocks(10**5, n_columns, itemsize, device, light=True)}
         assert max(sizes) == n_rows
+
+
+def test_elsewhere_blocks_are_as_on_the_cpu():
+    """What a network makes of a row may be many times as large."""
+    for itemsize in (4, 8):
+        there, *_ = row_blocks(10**5, 3, itemsize, torch.device("cuda", 0))
+        assert there == next(row_blocks(10**5, 3, itemsize))
+        assert there == next(row_blocks(10**5, 3, itemsize, light=True))
 
 
 @pytest.mark.parametrize("device", [torch.device("cpu"), StandIn("cpu")], ids=["cpu", "cuda"])

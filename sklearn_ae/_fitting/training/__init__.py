@@ -231,8 +231,6 @@ def train_net(
                 processes.any(True)
         finally:
             net.callbacks_, net.recorded = own, None
-            # They may lie in memory of what was recorded.
-            net.module_.zero_grad()
         net.notify("on_train_end", X=train, y=None)
     drop_unfinished(net)
     if spec.checkpoint is not None and not interrupted:
@@ -281,7 +279,8 @@ def _spoiled(net, train, start):
 
 
 def without_rows(net: ReconstructionNet) -> ReconstructionNet:
-    """Take out of a net, in place, what it held for its training: rows, generators, weights."""
+    """Take out of a net, in place, what it held for its training: rows, generators, gradients."""
+    net.module_.zero_grad()
     net.train_split = net.denoising = net.prefixes = net.iterator_train__generator = None
     net.processes = None
     # What was known of these rows.

@@ -23,6 +23,7 @@ from sklearn_ae._fitting.training.recorded import RecordedStep, can_be_recorded
 from sklearn_ae._optimizers import SGD
 from sklearn_ae._processes import Processes
 from sklearn_ae._rows import Batches, DenseRows, Rows, block_size
+from sklearn_ae.modules.light import is_light
 
 AT_BATCHES = ("on_batch_begin", "on_batch_end")
 
@@ -158,7 +159,8 @@ class ReconstructionNet(NeuralNet):
     def watched_loss(self, rows: Rows) -> float:
         """Return the loss that is watched, over rows."""
         self.module_.eval()
-        total = sum(float(self._watched(block)[0]) * len(block) for block in rows.blocks())
+        blocks = rows.blocks(light=is_light(self.module_))
+        total = sum(float(self._watched(block)[0]) * len(block) for block in blocks)
         if self.processes is None:
             return total / len(rows)
         return self.processes.total(total) / self.processes.total(len(rows))
@@ -221,7 +223,7 @@ class ReconstructionNet(NeuralNet):
         module.eval()
         total = 0.0
         with torch.no_grad():
-            for block in rows.here.blocks():
+            for block in rows.here.blocks(light=is_light(module)):
                 inputs = self.denoising.corrupt(block) if corrupted and self.denoising else block
                 total += float(self.criterion_(module(inputs), block)) * len(block)
         return rows.summed(total) / len(rows)
@@ -283,7 +285,7 @@ def make_net(
         dataset=rows_for(module),
         iterator_train=Batches,
         iterator_valid=Batches,
-        iterator_valid__batch_size=block_size(n_columns, device=device),
+        iterator_valid__batch_size=block_size(n_columns, device=device, light=is_light(module)),
         # The net records these itself.
         callbacks__train_loss=None,
         callbacks__valid_loss=None,

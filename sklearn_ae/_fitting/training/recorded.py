@@ -9,9 +9,8 @@ import torch
 
 from sklearn_ae._fitting.training.explicit import ExplicitStep, is_of_cells
 from sklearn_ae._optimizers import SGD, Adam, AdamW
-from sklearn_ae._warnings import warn
 
-# While one thread records, no other may wait for the device.
+# A recording begins with a wait for the device, which fails while another thread records.
 _recording = threading.Lock()
 
 
@@ -22,13 +21,25 @@ def can_be_recorded(device: torch.device, optimizer: Any, criterion: Any) -> boo
 
 
 def record(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """Record what a function has a device do, which is not done yet; return what does it."""
-    graph = torch.cuda.CUDAGraph()
-    # The outer stream is the current one: torch leaves its own where a recording fails.
-    with _recording, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream()):
-        stream = recording_stream(device)
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            function()
+    """Record what a function has a device do, which is not done yet; return what does it.
+
+    Raises
+    ------
+    RuntimeError
+        If that fails, as where another thread waits for the device meanwhile.
+    """
+    graph, stream = torch.cuda.CUDAGraph(), recording_stream(device)
+    try:
+        # The outer stream is the current one: torch leaves its own where a recording fails.
+        with _recording, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream()):
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                function()
+    except RuntimeError as error:
+        raise RuntimeError(
+            "A step of training could not be recorded as a CUDA graph. Start the process anew, as "
+            "CUDA may be of no use in it after that, and let no other thread wait for the device "
+            f"during a fit, nor take its memory: {error}"
+        ) from error
     return graph.replay
 
 
@@ -52,7 +63,6 @@ class RecordedStep:
     def __init__(self) -> None:
         self._forget()
         self._kind: Any = None
-        self._has_failed = False
 
     def _forget(self) -> None:
         """Let go of the memory of what was recorded."""
@@ -79,28 +89,26 @@ class RecordedStep:
         inputs, rows, *weight : Tensor of shape (n, n_columns)
             As `ExplicitStep.backward` takes them.
 
-        Warns
-        -----
-        RuntimeWarning
-            If a step cannot be recorded, as where another thread waits for the device meanwhile.
-            It is then taken as any other.
+        Raises
+        ------
+        RuntimeError
+            If a step cannot be recorded.
         """
         given = (inputs, rows, *weight, *explicit.draw(rows))
-        kind = [tensor.shape for tensor in given], [_settings(g) for g in optimizer.param_groups]
+        settings = [_settings(group) for group in optimizer.param_groups]
+        kind = id(optimizer), [tensor.shape for tensor in given], settings
         if kind != self._kind:
             self._forget()
             self._kind = kind
-        elif not self._has_failed:
-            replay = self._replay or self._record(explicit, optimizer, given, len(weight))
-            if replay is not None:
-                for place, tensor in zip(self._places, given, strict=True):
-                    place.copy_(tensor)
-                replay()
-                return self._loss
-        return _take(explicit, optimizer, given, len(weight))
+            return _take(explicit, optimizer, given, len(weight))
+        replay = self._replay or self._record(explicit, optimizer, given, len(weight))
+        for place, tensor in zip(self._places, given, strict=True):
+            place.copy_(tensor)
+        replay()
+        return self._loss
 
     def _record(self, explicit, optimizer, given, n_weights):
-        """Record a step of tensors like these, and return what takes it, if that can be."""
+        """Record a step of tensors like these, and return what takes it."""
         self._places = places = [tensor.clone() for tensor in given]
 
         def step():
@@ -112,14 +120,6 @@ class RecordedStep:
             group["capturable"] = True
         try:
             self._replay = record(step, places[0].device)
-        except RuntimeError as error:
-            self._forget()
-            self._has_failed = True
-            warn(
-                "A step could not be recorded as a CUDA graph. Each is launched one operation at a "
-                f"time, which takes longer: {error}",
-                RuntimeWarning,
-            )
         finally:
             for group in groups:
                 group["capturable"] = False
@@ -132,7 +132,7 @@ class RecordedStep:
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
     """Return what a step depends on of a group of parameters, but for their values."""
-    which = [(id(weight), weight.requires_grad) for weight in group["params"]]
+    which = [(weight.data_ptr(), weight.requires_grad) for weight in group["params"]]
     return {**group, "params": which}
 
 

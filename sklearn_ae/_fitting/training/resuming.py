@@ -54,9 +54,9 @@ def restore(
     for name in OF_KEEPER:
         setattr(keeper, name, state["keeper"][name])
     keeper.kept = Kept(**state["kept"])
-    keeper.kept.state.update(
-        (name, tensor.to(net.device)) for name, tensor in list(keeper.kept.state.items())
-    )
+    for name, value in keeper.kept.state.items():
+        if torch.is_tensor(value):
+            keeper.kept.state[name] = value.to(net.device)
     for callback, saved in zip(_schedules(net), state["schedules"], strict=True):
         callback.lr_scheduler_.load_state_dict(saved)
     states = state["generators"][net.processes.rank if net.processes else 0]

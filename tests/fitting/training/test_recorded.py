@@ -1,7 +1,10 @@
 """Steps that are recorded once and replayed: those that would be taken one by one."""
 
+import contextlib
 import copy
+import functools
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +15,11 @@ from torch import nn
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
 from sklearn_ae._fitting.training import net as net_module
 from sklearn_ae._fitting.training import recorded as recorded_module
-from sklearn_ae._fitting.training.recorded import RecordedStep, can_be_recorded
+from sklearn_ae._fitting.training.explicit import ExplicitStep
+from sklearn_ae._fitting.training.recorded import RecordedStep, can_be_recorded, record
 from sklearn_ae._optimizers import SGD, Adam
 from sklearn_ae.losses import LOSSES, SquaredError
+from sklearn_ae.modules import Autoencoder
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 
@@ -177,18 +182,74 @@ def test_a_step_knows_that_it_is_recorded_for_as_long_as_it_is(replayed, monkeyp
     assert not any(group["capturable"] for group in optimizers[0].param_groups)
 
 
-def test_a_step_that_cannot_be_recorded_is_taken(monkeypatch, replayed):
-    def fail(function, device):
-        attempts.append(device)
-        raise RuntimeError("operation not permitted when stream is capturing")
+class FakeCuda:
+    """Writes down what CUDA would be told."""
 
-    model = AutoencoderTransformer(3, max_iter=3, batch_size=32, device="cpu", random_state=0)
-    expected = model.fit(X).loss_curve_
-    attempts = []
-    monkeypatch.setattr(recorded_module, "record", fail)
-    with pytest.warns(RuntimeWarning, match="could not be recorded as a CUDA graph.*capturing"):
-        assert model.fit(X).loss_curve_ == expected
-    assert len(attempts) == 1
+    def __init__(self, monkeypatch, error=None):
+        self.told, self.error = [], error
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay="replay"))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: "current")
+        monkeypatch.setattr(torch.cuda, "device", functools.partial(self.within, "device"))
+        monkeypatch.setattr(torch.cuda, "stream", functools.partial(self.within, "stream"))
+        monkeypatch.setattr(torch.cuda, "graph", self.graph)
+        monkeypatch.setattr(recorded_module, "recording_stream", lambda device: f"of {device}")
+
+    @contextlib.contextmanager
+    def within(self, kind, which):
+        self.told.append(f"{kind} {which}")
+        try:
+            yield
+        finally:
+            self.told.append(f"{kind} as before")
+
+    @contextlib.contextmanager
+    def graph(self, graph, *, stream, capture_error_mode):
+        assert recorded_module._recording.locked()
+        self.told.append(f"graph {stream} {capture_error_mode}")
+        yield
+        if self.error:
+            raise self.error
+
+
+def test_record(monkeypatch):
+    cuda = FakeCuda(monkeypatch)
+    assert record(lambda: cuda.told.append("function"), CUDA) == "replay"
+    assert cuda.told == [
+        "device cuda:0", "stream current", "graph of cuda:0 thread_local", "function",
+        "stream as before", "device as before",
+    ]  # fmt: skip
+    assert not recorded_module._recording.locked()
+
+
+def test_a_step_that_cannot_be_recorded_is_an_error(monkeypatch):
+    error = torch.AcceleratorError("operation not permitted when stream is capturing", 900)
+    cuda = FakeCuda(monkeypatch, error)
+    with pytest.raises(RuntimeError, match=r"not be recorded.*Start the process anew.*permitted"):
+        record(lambda: None, CUDA)
+    assert cuda.told[-2:] == ["stream as before", "device as before"]
+    assert not recorded_module._recording.locked()
+
+
+@pytest.mark.parametrize("change", ["requires_grad", "data", "optimizer"])
+def test_other_weights_are_another_step(change, replayed):
+    layer, loss = nn.Linear(5, 5), SquaredError(1.0)
+    network = Autoencoder(layer, nn.Linear(5, 5))
+    optimizers = [Adam(network.parameters()) for _ in range(2)]
+    explicit, step, rows = (
+        ExplicitStep(network, loss, False, None),
+        RecordedStep(),
+        torch.ones(9, 5),
+    )
+    for _ in range(3):
+        step.take(explicit, optimizers[0], rows, rows)
+    assert replayed == {"recorded": 1, "replayed": 2}
+    if change == "requires_grad":
+        layer.bias.requires_grad_(False)
+    elif change == "data":
+        layer.bias.data = torch.zeros(5)
+    for _ in range(2):
+        step.take(explicit, optimizers[change == "optimizer"], rows, rows)
+    assert replayed == {"recorded": 2, "replayed": 3}
 
 
 def test_what_is_replayed_reads_and_writes_what_is_trained(monkeypatch, replayed):
