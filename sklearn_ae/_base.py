@@ -102,7 +102,7 @@ class BaseAutoencoder(CallbackSupportMixin, PartialFitMixin, BaseEstimator):
         network, training = read_parameters(params, type(self).__name__)
         processes = X.processes if isinstance(X, Part) else None
         if processes is None:
-            X, rows, training = self._rows_to_train(X, training, ensure_min_samples=2)
+            X, rows, training = self._rows_to_train(X, training, stay=True, ensure_min_samples=2)
         else:
             X, rows, training = self._rows_to_train(X.rows, training, ensure_min_samples=0)
         network = for_columns(network, training.noise, X.shape[1])

@@ -22,7 +22,7 @@ from sklearn_ae._fitting import (
 )
 from sklearn_ae._parameters import describe_network, for_columns, read_parameters
 from sklearn_ae._persistence import from_text
-from sklearn_ae._rows import Seen
+from sklearn_ae._rows import Seen, TensorMatrix
 from sklearn_ae._specs import TrainingSpec
 
 
@@ -154,17 +154,23 @@ class PartialFitMixin(FittedMixin):
         self._use_wanted((self.n_samples_, X.shape[1]))
 
     def _rows_to_train(
-        self, X: Any, training: TrainingSpec, **checks: Any
+        self, X: Any, training: TrainingSpec, *, stay: bool = False, **checks: Any
     ) -> tuple[Any, Any, TrainingSpec]:
-        """Check rows; return them, what is read of them, and the training, where they are."""
+        """Check rows; return them, what is read of them, and the training, where they are.
+
+        Those of a tensor on the device of the training are read there, if they may `stay`.
+        """
         X = self._validated(X, **checks)
         if sparse.issparse(X) and not X.has_canonical_format:
             # Cells that are stored in parts, or out of order.
             X = X.copy()
             X.sum_duplicates()
         given = as_rows(X)
-        if training.device == "auto" and torch.is_tensor(given) and given.is_cuda:
-            training = replace(training, device=str(given.device))
+        if torch.is_tensor(given) and given.is_cuda:
+            if training.device == "auto":
+                training = replace(training, device=str(given.device))
+            if stay and str(resolve_device(training.device)) == str(given.device):
+                return X, TensorMatrix(given.resolve_neg()), training
         return X, on_host(X), training
 
     def _draw_seed(self) -> int:

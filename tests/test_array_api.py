@@ -22,8 +22,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from tensors import ESTIMATORS, FITTED, METHODS, QUICK, X, model
 
-from sklearn_ae import _array_api, _base, _inference
+from sklearn_ae import _array_api, _base, _fitting, _inference, _partial
 from sklearn_ae._array_api import as_rows, like, on_host
+from sklearn_ae._rows import TensorMatrix, batches, scaling
 from sklearn_ae.displays import ComponentsDisplay, LatentSpaceDisplay, ReconstructionDisplay
 
 KNOWN = hasattr(estimator_checks, "check_array_api_same_namespace")  # from scikit-learn 1.9 on
@@ -251,6 +252,34 @@ def test_a_tensor_on_cuda_is_trained_on_where_it_is(dispatch, monkeypatch):
             model().set_params(device=device).fit(torch.from_numpy(X))
     # Here it calls itself "cpu".
     assert asked == ["auto", "cpu", "cpu:0"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_tensor_on_a_device_is_read_there(kept, dispatch, monkeypatch, stand_in):
+    """All of it stays but for some rows that are held out or looked at first."""
+    rng = np.random.default_rng(0)
+    rows = torch.from_numpy(rng.normal(size=(400, 5)) @ rng.normal(size=(5, 12)))
+    expected = model().set_params(device="cpu").fit(rows.numpy())
+    monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda self: True))
+    monkeypatch.setattr(_fitting, "resolve_device", lambda name: stand_in)
+    monkeypatch.setattr(scaling, "_free_bytes", lambda device: 10**9 * kept)
+    for name in ("sending_stream", "_ahead"):
+        monkeypatch.setattr(batches, name, lambda gathered, device: gathered)
+    on_the_host, read = [], TensorMatrix.__getitem__
+
+    def watched(matrix, index):
+        found = read(matrix, index)
+        on_the_host.append(0 if torch.is_tensor(found) else len(found))
+        return found
+
+    monkeypatch.setattr(TensorMatrix, "__getitem__", watched)
+    monkeypatch.setattr(_partial, "on_host", lambda X: pytest.fail("copied to the host"))
+    found = model().fit(rows)
+    assert sum(on_the_host) <= 256 + 100
+    monkeypatch.undo()
+    np.testing.assert_allclose(
+        found.reconstruct(rows), expected.reconstruct(rows.numpy()), rtol=1e-3, atol=1e-3
+    )
 
 
 # -- Tensors of every kind ----------------------------------------------------------------------

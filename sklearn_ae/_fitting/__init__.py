@@ -78,7 +78,7 @@ def fit_network(
         What the network is.
     training : TrainingSpec
         How it is trained.
-    X : ndarray or CSR matrix of shape (n_rows, n_columns)
+    X : ndarray, CSR matrix, Source, TensorMatrix or Spread of shape (n_rows, n_columns)
         Validated rows.
     seed : int
         Seeds the split, the weights, the order of the rows and the corruption.

@@ -10,6 +10,7 @@ from sklearn_ae._rows.seen import Sample, Seen, row_hashes, stacked
 from sklearn_ae._rows.sources import Source, as_source, check_matrix, fingerprint, is_lazy
 from sklearn_ae._rows.spread import Spread
 from sklearn_ae._rows.sums import Sums, self_products, sum_of_squares, sum_up
+from sklearn_ae._rows.tensors import TensorMatrix
 
 __all__ = [
     "Batches",
@@ -27,6 +28,7 @@ __all__ = [
     "Spread",
     "StreamedRows",
     "Sums",
+    "TensorMatrix",
     "as_source",
     "as_tensor",
     "block_size",

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn_ae._rows.rows import KeptRows, Rows, ScaledRows, SparseRows, StreamedRows
 from sklearn_ae._rows.sources import Source
 from sklearn_ae._rows.spread import Spread, SpreadRows
+from sklearn_ae._rows.tensors import TensorMatrix, TensorRows
 
 # Rows of more bytes are not copied: to scale them again in every pass costs little beside the rest
 # of the pass. In another order than C's, they would be slow to gather.
@@ -49,7 +50,7 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
 
     Parameters
     ----------
-    X : ndarray, CSR matrix, Source or Spread of shape (n_rows, n_columns)
+    X : ndarray, CSR matrix, Source, TensorMatrix or Spread of shape (n_rows, n_columns)
         float32 or float64; left as it is.
     order : ndarray of int
         Which of the rows are wanted, in which order.
@@ -63,11 +64,20 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
         return SpreadRows(X, order, device, scaled)
     if sparse.issparse(X):
         return SparseRows(X, order, scaling.shift, scaling.scale, device)
-    kind = StreamedRows if isinstance(X, Source) else ScaledRows
+    kind: type[ScaledRows] = ScaledRows
+    for matrix, of_matrix in ((Source, StreamedRows), (TensorMatrix, TensorRows)):
+        if isinstance(X, matrix):
+            kind = of_matrix
     rows = kind(X, order, scaling.shift, scaling.scale, device)
     n_bytes = 4 * len(order) * X.shape[1]
     if device.type == "cuda":
-        fits = n_bytes <= KEPT_SHARE * torch.cuda.mem_get_info(device)[0]
+        fits = n_bytes <= KEPT_SHARE * _free_bytes(device)
     else:
         fits = X.nbytes <= LARGE_BYTES or (kind is ScaledRows and not X.flags.c_contiguous)
     return KeptRows(rows) if fits else rows
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Return the memory of a device that torch may have, with what it holds and does not use."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
