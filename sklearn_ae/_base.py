@@ -102,7 +102,9 @@ class BaseAutoencoder(CallbackSupportMixin, PartialFitMixin, BaseEstimator):
         network, training = read_parameters(params, type(self).__name__)
         processes = X.processes if isinstance(X, Part) else None
         if processes is None:
-            X, rows, training = self._rows_to_train(X, training, stay=True, ensure_min_samples=2)
+            X, rows, training = self._rows_to_train(
+                X, training, on_device=True, ensure_min_samples=2
+            )
         else:
             X, rows, training = self._rows_to_train(X.rows, training, ensure_min_samples=0)
         network = for_columns(network, training.noise, X.shape[1])
@@ -201,7 +203,7 @@ class BaseAutoencoder(CallbackSupportMixin, PartialFitMixin, BaseEstimator):
         decided_by["rows"] = fingerprint(X)
         if previous is not None:
             state = previous.nested.state_dict()
-            decided_by["the last fit"] = [tensor.cpu().numpy() for tensor in state.values()]
+            decided_by["the last fit"] = [on_host(value) for value in state.values()]
         return hashes(decided_by, "FitCheckpoint", "no checkpoint")
 
     def _previous(self, structure: dict) -> Previous | None:

@@ -154,7 +154,7 @@ def _compute_products_in_full(undo: contextlib.ExitStack) -> None:
         return
     for backend, precision in found:
         backend.fp32_precision = "none"
-        # torch does not tell from it what was set to the same.
+        # What was set to the same as all have looks inherited, too.
         is_inherited = backend.fp32_precision == precision
         backend.fp32_precision = "ieee"
         undo.callback(setattr, backend, "fp32_precision", "none" if is_inherited else precision)

@@ -154,11 +154,11 @@ class PartialFitMixin(FittedMixin):
         self._use_wanted((self.n_samples_, X.shape[1]))
 
     def _rows_to_train(
-        self, X: Any, training: TrainingSpec, *, stay: bool = False, **checks: Any
+        self, X: Any, training: TrainingSpec, *, on_device: bool = False, **checks: Any
     ) -> tuple[Any, Any, TrainingSpec]:
         """Check rows; return them, what is read of them, and the training, where they are.
 
-        Those of a tensor on the device of the training are read there, if they may `stay`.
+        With `on_device`, those of a tensor on the device of the training are read there.
         """
         X = self._validated(X, **checks)
         if sparse.issparse(X) and not X.has_canonical_format:
@@ -169,7 +169,7 @@ class PartialFitMixin(FittedMixin):
         if torch.is_tensor(given) and given.is_cuda:
             if training.device == "auto":
                 training = replace(training, device=str(given.device))
-            if stay and str(resolve_device(training.device)) == str(given.device):
+            if on_device and resolve_device(training.device) == given.device:
                 return X, TensorMatrix(given.resolve_neg()), training
         return X, on_host(X), training
 

@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 from scipy import sparse
 
+from sklearn_ae._array_api import on_host
 from sklearn_ae._callbacks import is_checkpoint
 from sklearn_ae._processes import Processes
 from sklearn_ae._rows import Spread
@@ -72,7 +73,7 @@ def spread(
     told["n_components"] = _simple(estimator.n_components)
     told["the last fit"] = "", "none to go on from"
     if previous is not None:
-        weights = [tensor.cpu().numpy() for tensor in previous.nested.state_dict().values()]
+        weights = [on_host(value) for value in previous.nested.state_dict().values()]
         last = (weights, vars(previous.scaling), previous.seed)
         told["the last fit"] = _hash(last), "one of other weights or rows"
     # What no rows are like says nothing.

@@ -109,7 +109,7 @@ def learn(
         _pass(net, rows)
     learner = replace(learner, waiting=X[left] if len(left) else None)
     losses = [row["train_loss"] for row in net.history[len(history) :]]
-    weights = nested.state_dict().values()
+    weights = [value for value in nested.state_dict().values() if torch.is_tensor(value)]
     if not (np.isfinite(losses).all() and all(bool(w.isfinite().all()) for w in weights)):
         warn(
             "Training diverged: the loss was no longer finite. The weights of the call before are "
@@ -118,6 +118,7 @@ def learn(
         )
         return learner, history
     nested.network.eval()
+    nested.zero_grad()
     optimizer = copy.deepcopy(net.optimizer_.state_dict())
     return replace(learner, nested=nested, optimizer=optimizer), list(net.history)
 

@@ -93,10 +93,12 @@ def _ahead(gathered: Iterator[Block], device: torch.device) -> Iterator[Block]:
             block[0].record_stream(computing)
             yield block
             block, sent = following
-    finally:
+    except BaseException:
         # What has failed on the device is told by whoever was at it.
         with contextlib.suppress(RuntimeError):
             computing.wait_stream(sending)
+        raise
+    computing.wait_stream(sending)
 
 
 @functools.cache

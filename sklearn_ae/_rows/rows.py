@@ -236,13 +236,10 @@ class ScaledRows(_HostRows):
         shape = (len(order), self.n_columns)
         found = torch.empty(shape, dtype=torch.float32, device=self.device)
         for start, stop in row_blocks(*shape, device=self.device, light=True):
-            rows = self._sent(order[forwards[start:stop]])
+            rows = gathered(self.source, order[forwards[start:stop]])
+            rows = rows.to(self.device, non_blocking=True)
             found.index_copy_(0, places[start:stop], ((rows - shift) / scale).float())
         return found
-
-    def _sent(self, index: np.ndarray) -> torch.Tensor:
-        """Return rows of the source on the device, as they are."""
-        return gathered(self.source, index).to(self.device, non_blocking=True)
 
     @cached_property
     def _units(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -65,9 +65,10 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
     if sparse.issparse(X):
         return SparseRows(X, order, scaling.shift, scaling.scale, device)
     kind: type[ScaledRows] = ScaledRows
-    for matrix, of_matrix in ((Source, StreamedRows), (TensorMatrix, TensorRows)):
-        if isinstance(X, matrix):
-            kind = of_matrix
+    if isinstance(X, Source):
+        kind = StreamedRows
+    elif isinstance(X, TensorMatrix):
+        kind = TensorRows
     rows = kind(X, order, scaling.shift, scaling.scale, device)
     n_bytes = 4 * len(order) * X.shape[1]
     if device.type == "cuda":
@@ -79,5 +80,8 @@ def scaled_rows(X: Any, order: np.ndarray, scaling: Scaling, device: torch.devic
 
 def _free_bytes(device: torch.device) -> int:
     """Return the memory of a device that torch may have, with what it holds and does not use."""
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + unused
+    free, _ = torch.cuda.mem_get_info(device)
+    try:
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    except RuntimeError:  # an allocator that is not torch's, which keeps no such books
+        return free

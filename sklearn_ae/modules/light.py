@@ -5,19 +5,28 @@ from torch import nn
 from sklearn_ae.modules.autoencoder import Autoencoder, Isolated, Rescaled
 from sklearn_ae.modules.corrected import Corrected, Fade, Gate
 from sklearn_ae.modules.dense import ACTIVATIONS
+from sklearn_ae.modules.hidden import Bounded, Copied
 from sklearn_ae.modules.nested import Between, First, Padded
-from sklearn_ae.modules.probability import CorrectedProbabilities
+from sklearn_ae.modules.probability import (
+    ClippedProbabilities,
+    CorrectedProbabilities,
+    Probabilities,
+)
 from sklearn_ae.modules.refined import RefinedEncoder
 from sklearn_ae.modules.started import StartedLinear
 from sklearn_ae.modules.tied import Transposed
 
 LIGHT = {
+    nn.Flatten,
     nn.Identity,
     nn.Linear,
     nn.Sequential,
     *ACTIVATIONS.values(),
     Autoencoder,
     Between,
+    Bounded,
+    ClippedProbabilities,
+    Copied,
     Corrected,
     CorrectedProbabilities,
     Fade,
@@ -25,6 +34,7 @@ LIGHT = {
     Gate,
     Isolated,
     Padded,
+    Probabilities,
     RefinedEncoder,
     Rescaled,
     StartedLinear,
@@ -35,8 +45,8 @@ LIGHT = {
 def is_light(module: nn.Module) -> bool:
     """Tell whether a module is of dense layers alone.
 
-    What convolutions and attention make of a row, or a user's module, may be many times as large as
-    the row.
+    What convolutions and attention make of a row, or a user's module, is often many times as large
+    as the row.
 
     Examples
     --------

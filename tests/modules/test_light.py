@@ -8,9 +8,10 @@ from sklearn_ae import AutoencoderTransformer
 from sklearn_ae.modules.light import is_light
 from sklearn_ae.modules.refined import refined
 
-X = [[0.0, 1, 2, 3], [4, 6, 8, 9], [1, 0, 1, 0], [5, 3, 3, 1], [2, 2, 7, 0]] * 6
+X = [[0.0, 0.1, 0.2, 0.3], [0.4, 0.6, 0.8, 0.9], [0.5, 0.3, 0.3, 0.1], [0.2, 0, 0.7, 0]] * 6
 LIGHT = [
-    {}, {"init": "random"}, {"tied_weights": True}, {"decoder": "linear"}, {"activation": "silu"},
+    {}, {"init": "random"}, {"tied_weights": True}, {"loss": "binary_log_loss"},
+    {"decoder": "linear"}, {"activation": "silu"},
     {"encoder": nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), "init": "random"},
 ]  # fmt: skip
 HEAVY = [

@@ -51,3 +51,9 @@ def test_memory_that_torch_holds_and_does_not_use_is_free(monkeypatch):
     ):  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, lambda device, found=value: found)
     assert scaling_module._free_bytes(torch.device("cuda", 0)) == 70
+
+    def fail(device):
+        raise RuntimeError("does not yet support getDeviceStats")
+
+    monkeypatch.setattr(torch.cuda, "memory_allocated", fail)
+    assert scaling_module._free_bytes(torch.device("cuda", 0)) == 50

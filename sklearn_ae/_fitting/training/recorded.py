@@ -26,7 +26,8 @@ def record(function: Callable[[], None], device: torch.device) -> Callable[[], N
     Raises
     ------
     RuntimeError
-        If that fails, as where another thread waits for the device meanwhile.
+        If that fails, as where another thread waits for the device meanwhile; or, as torch has it,
+        where memory is short.
     """
     graph, stream = torch.cuda.CUDAGraph(), recording_stream(device)
     try:
@@ -34,6 +35,8 @@ def record(function: Callable[[], None], device: torch.device) -> Callable[[], N
         with _recording, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream()):
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 function()
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise RuntimeError(
             "A step of training could not be recorded as a CUDA graph. Start the process anew, as "
@@ -96,7 +99,7 @@ class RecordedStep:
         """
         given = (inputs, rows, *weight, *explicit.draw(rows))
         settings = [_settings(group) for group in optimizer.param_groups]
-        kind = id(optimizer), [tensor.shape for tensor in given], settings
+        kind = optimizer, [tensor.shape for tensor in given], settings
         if kind != self._kind:
             self._forget()
             self._kind = kind
@@ -132,7 +135,7 @@ class RecordedStep:
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
     """Return what a step depends on of a group of parameters, but for their values."""
-    which = [(weight.data_ptr(), weight.requires_grad) for weight in group["params"]]
+    which = [(id(w), w.data_ptr(), w.requires_grad) for w in group["params"]]
     return {**group, "params": which}
 
 

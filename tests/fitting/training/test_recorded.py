@@ -230,6 +230,12 @@ def test_a_step_that_cannot_be_recorded_is_an_error(monkeypatch):
     assert not recorded_module._recording.locked()
 
 
+def test_memory_that_is_short_says_so(monkeypatch):
+    FakeCuda(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(torch.OutOfMemoryError, match=r"^CUDA out of memory$"):
+        record(lambda: None, CUDA)
+
+
 @pytest.mark.parametrize("change", ["requires_grad", "data", "optimizer"])
 def test_other_weights_are_another_step(change, replayed):
     layer, loss = nn.Linear(5, 5), SquaredError(1.0)
