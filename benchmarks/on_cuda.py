@@ -4,8 +4,8 @@
 
 step
     Milliseconds of a training step of the default network, beside the same layers in a bare loop of
-    torch whose rows lie on the device, launched one by one and as one graph. A step is what more
-    epochs cost, divided by their batches.
+    torch whose rows lie on the device, launched one by one and as one graph. A step is the median
+    epoch's seconds, divided by its batches.
 fit
     Seconds of a fit and of its epochs, and the share of the device's rate of multiplying matrices
     in float32, measured here, that an epoch reaches; beside `torch.pca_lowrank` and scikit-learn's
@@ -103,9 +103,9 @@ def operations(model: AutoencoderTransformer) -> int:
     return 3 * 2 * sum(weight.numel() for weight in weights)
 
 
-def bare_loop(X: np.ndarray, hidden: list[int], size: int, batch_size: int) -> Callable:
-    """Return what goes through the rows a number of times, one launch after the other."""
-    widths = [X.shape[1], *hidden, size, *hidden[::-1], X.shape[1]]
+def bare_step(n_columns: int, hidden: list[int], size: int) -> Callable:
+    """Return what takes a step of a batch in a bare loop of torch, one launch after the other."""
+    widths = [n_columns, *hidden, size, *hidden[::-1], n_columns]
     layers: list[torch.nn.Module] = []
     for i in range(len(widths) - 1):
         layers.append(torch.nn.Linear(widths[i], widths[i + 1]))
@@ -115,43 +115,39 @@ def bare_loop(X: np.ndarray, hidden: list[int], size: int, batch_size: int) -> C
     optimizer = torch.optim.Adam(
         network.parameters(), lr=LEARNING_RATE, fused=True, capturable=True
     )
-    rows = torch.from_numpy(X).cuda()
 
     def step(batch: torch.Tensor) -> None:
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(network(batch), batch).backward()
         optimizer.step()
 
-    def train(n_epochs: int) -> None:
-        for _ in range(n_epochs):
-            order = torch.randperm(len(rows), device="cuda")
-            for batch in rows[order].split(batch_size):
-                step(batch)
-
-    train.step, train.rows = step, rows  # type: ignore[attr-defined]
-    return train
+    return step
 
 
-def graph_of(bare: Any, batch_size: int) -> Callable:
-    """Return the same loop, whose step is captured once and replayed."""
-    batch = bare.rows[:batch_size].clone()
+def graph_of(step: Callable, batch: torch.Tensor) -> Callable:
+    """Return the same step of batches like one, captured once and replayed."""
+    place = batch.clone()
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         for _ in range(3):
-            bare.step(batch)
+            step(place)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        bare.step(batch)
+        step(place)
 
-    def train(n_epochs: int) -> None:
-        for _ in range(n_epochs):
-            order = torch.randperm(len(bare.rows), device="cuda")
-            for found in bare.rows[order].split(batch_size):
-                batch.copy_(found)
-                graph.replay()
+    def replayed(batch: torch.Tensor) -> None:
+        place.copy_(batch)
+        graph.replay()
 
-    return train
+    return replayed
+
+
+def epoch(step: Callable, rows: torch.Tensor, batch_size: int) -> None:
+    """Take a step of each batch of the rows, in a new order."""
+    order = torch.randperm(len(rows), device="cuda")
+    for batch in rows[order].split(batch_size):
+        step(batch)
 
 
 def steps(n_components: int) -> None:
@@ -160,7 +156,7 @@ def steps(n_components: int) -> None:
         n_batches = 100
         X = make_rows(n_batches * batch_size, n_columns)
         found = {}
-        for name, cls_params in (("one size", {"init": "random"}), ("ordered", {})):
+        for name, params in (("one size", {"init": "random"}), ("ordered", {})):
             epochs = Epochs([])
             AutoencoderTransformer(
                 n_components,
@@ -171,18 +167,18 @@ def steps(n_components: int) -> None:
                 callbacks=[epochs],
                 random_state=0,
                 device="cuda",
-                **cls_params,
+                **params,
             ).fit(X)
             found[f"ours, {name}"] = float(np.median(epochs.seconds[2:]))
-        model = AutoencoderTransformer(n_components, max_iter=0, init="random", random_state=0)
-        weights = model.fit(X[:500]).net_.module_.encoder.parameters()
+        shape = AutoencoderTransformer(n_components, max_iter=0, init="random", device="cpu")
+        weights = shape.fit(X[:500]).net_.module_.encoder.parameters()
         hidden = [len(weight) for weight in weights if weight.ndim == 2][:-1]
-        bare = bare_loop(X, hidden, n_components, batch_size)
-        bare(1)
-        found["bare loop"] = float(np.median([seconds_of(bare, 1) for _ in range(10)]))
-        graph = graph_of(bare, batch_size)
-        graph(1)
-        found["bare graph"] = float(np.median([seconds_of(graph, 1) for _ in range(10)]))
+        rows = torch.from_numpy(X).cuda()
+        bare = bare_step(n_columns, hidden, n_components)
+        epoch(bare, rows, batch_size)
+        for name, step in (("loop", bare), ("graph", graph_of(bare, rows[:batch_size]))):
+            taken = [seconds_of(epoch, step, rows, batch_size) for _ in range(10)]
+            found[f"bare {name}"] = float(np.median(taken))
         for name, seconds in found.items():
             print(
                 f"{n_columns} columns, hidden {hidden}, batches of {batch_size}: {name}, "
@@ -207,13 +203,13 @@ def fits(X: np.ndarray, n_components: int, n_epochs: int) -> None:
         )
         torch.cuda.reset_peak_memory_stats()
         seconds = seconds_of(model.fit, X)
-        epoch = float(np.median(epochs.seconds))
-        share = operations(model) * len(X) / epoch / rate
+        of_epoch = float(np.median(epochs.seconds))
+        share = operations(model) * len(X) / of_epoch / rate
         peak = torch.cuda.max_memory_allocated() / X.nbytes
         print(
             f"{X.shape[0]:,} x {X.shape[1]} to {n_components}, batch_size={batch_size}: fit of "
-            f"{n_epochs} epochs {seconds:.2f} s, an epoch {epoch:.2f} s, {share:.3f} of that rate, "
-            f"peak {peak:.2f} times X; variance explained {model.score_:.4f}, by PCA "
+            f"{n_epochs} epochs {seconds:.2f} s, an epoch {of_epoch:.2f} s, {share:.3f} of that "
+            f"rate, peak {peak:.2f} times X; variance explained {model.score_:.4f}, by PCA "
             f"{model.pca_score_:.4f}"
         )
     start = AutoencoderTransformer(n_components, max_iter=0, random_state=0, device="cuda")
@@ -294,6 +290,8 @@ def main() -> None:
     args = parser.parse_args()
     if os.environ.get("SCIPY_ARRAY_API") != "1":
         parser.error("set SCIPY_ARRAY_API=1, without which scikit-learn takes no tensors")
+    if not torch.cuda.is_available():
+        parser.error("there is no CUDA device here")
     print_versions()
     print(torch.cuda.get_device_name())
     warm = make_rows(2_000, args.columns)

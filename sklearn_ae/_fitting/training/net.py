@@ -85,7 +85,7 @@ class ReconstructionNet(NeuralNet):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the gradient of the loss of rows; return the loss, and the rows rebuilt."""
         if explicit is not None:
-            inputs, weight = (rows, []) if self.denoising is None else self.denoising.inputs(rows)
+            inputs, weight = self._inputs(rows)
             return explicit.backward(inputs, rows, *weight)
         network, criterion = self.module_, self.criterion_
         decoded = whole_loss if self.prefixes is None else self.prefixes.loss
@@ -97,6 +97,10 @@ class ReconstructionNet(NeuralNet):
         loss.backward()
         return loss, y_pred
 
+    def _inputs(self, rows: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return what the network sees of rows and, if not all count alike, the cells' weights."""
+        return (rows, []) if self.denoising is None else self.denoising.inputs(rows)
+
     def _explicit_step(self) -> ExplicitStep | None:
         """Return what computes gradients without autograd, if all of the network is known."""
         if not can_be_explicit(self.module_):
@@ -105,11 +109,6 @@ class ReconstructionNet(NeuralNet):
         inside = self.inside and self.denoising is None
         return ExplicitStep(self.module_, self.criterion_, inside, self.prefixes)
 
-    def _can_be_recorded(self) -> bool:
-        device = torch.device(self.device)
-        known = can_be_recorded(device, self.optimizer_, self.criterion_)
-        return known and self.processes is None
-
     def _recorded_step(
         self, batch: Any, explicit: ExplicitStep, recorded: RecordedStep
     ) -> dict[str, torch.Tensor]:
@@ -117,7 +116,7 @@ class ReconstructionNet(NeuralNet):
         _, rows = batch
         if len(rows) != self.batch_size:  # the last one
             return self.train_step(batch, explicit=explicit)
-        inputs, weight = (rows, []) if self.denoising is None else self.denoising.inputs(rows)
+        inputs, weight = self._inputs(rows)
         return {"loss": recorded.take(explicit, self.optimizer_, inputs, rows, *weight)}
 
     def _backwards_together(
@@ -192,7 +191,8 @@ class ReconstructionNet(NeuralNet):
         # A callback between steps may change modules or the loss.
         if training and not listens(self, "on_grad_computed", *AT_BATCHES):
             explicit = fit_params["explicit"] = self._explicit_step()
-            if explicit is not None and self._can_be_recorded():
+            alone = explicit is not None and self.processes is None
+            if alone and can_be_recorded(self.device, self.optimizer_, self.criterion_):
                 fit_params["recorded"] = self.recorded or RecordedStep()
                 step_fn = self._recorded_step
         for i, batch in enumerate(iterator):

@@ -14,10 +14,10 @@ from sklearn_ae._optimizers import SGD, Adam, AdamW
 _recording = threading.Lock()
 
 
-def can_be_recorded(device: torch.device, optimizer: Any, criterion: Any) -> bool:
+def can_be_recorded(device: str, optimizer: Any, criterion: Any) -> bool:
     """Tell whether nothing in a step whose gradients are written out waits for the device."""
     known = type(optimizer) in (Adam, AdamW, SGD) and is_of_cells(criterion)
-    return device.type == "cuda" and known
+    return torch.device(device).type == "cuda" and known
 
 
 def record(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
@@ -25,9 +25,10 @@ def record(function: Callable[[], None], device: torch.device) -> Callable[[], N
 
     Raises
     ------
+    torch.OutOfMemoryError
+        If memory is short.
     RuntimeError
-        If that fails, as where another thread waits for the device meanwhile; or, as torch has it,
-        where memory is short.
+        If it fails otherwise, as where another thread waits for the device meanwhile.
     """
     graph, stream = torch.cuda.CUDAGraph(), recording_stream(device)
     try:
@@ -55,7 +56,7 @@ def recording_stream(device: torch.device) -> torch.cuda.Stream:
 class RecordedStep:
     """Takes steps of training on CUDA.
 
-    A step of a small network is some hundred launches, and the host takes several times as long to
+    A step of a small network is dozens of launches, and the host takes several times as long to
     launch them as the device takes for their work. A graph of them is one launch.
 
     The first step of a kind is taken as any other, so that all is loaded and made that is loaded

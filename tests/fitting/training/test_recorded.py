@@ -21,7 +21,7 @@ from sklearn_ae._optimizers import SGD, Adam
 from sklearn_ae.losses import LOSSES, SquaredError
 from sklearn_ae.modules import Autoencoder
 
-CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
+CUDA, CPU = "cuda:0", "cpu"
 
 
 def curve(n):
