@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import time
 import warnings
 from collections.abc import Iterator
@@ -114,6 +115,7 @@ class FitCheckpoint(Callback):
                 seed = self.saved["seed"]
             self._head = {"format": FORMAT, "decided_by": decided_by, "seed": seed}
             self._written, self._n_epochs = time.monotonic(), 0
+            self._is_readable = False
             yield seed
 
     def end(self) -> None:
@@ -139,6 +141,9 @@ class FitCheckpoint(Callback):
                 torch.save(self._head | state, file)
                 file.flush()
                 os.fsync(file.fileno())
+            if not self._is_readable:
+                _check_readable(beside)
+                self._is_readable = True
             os.replace(beside, path)
         except BaseException as error:
             with contextlib.suppress(OSError):
@@ -217,3 +222,14 @@ class FitCheckpoint(Callback):
                 f"FitCheckpoint: {str(path)!r} is of another fit, by {', '.join(others)}. {advice}"
             )
         return saved
+
+
+def _check_readable(path: Path) -> None:
+    """Check that what a module keeps beside its weights is read without running code."""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            "what `get_extra_state` of a module returns could not be read back. It has to return "
+            "tensors and plain values of Python"
+        ) from error

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from torch import nn
 
 from sklearn_ae._device import threads_for
 from sklearn_ae._fitting.fit import Learner
@@ -109,8 +110,7 @@ def learn(
         _pass(net, rows)
     learner = replace(learner, waiting=X[left] if len(left) else None)
     losses = [row["train_loss"] for row in net.history[len(history) :]]
-    weights = [value for value in nested.state_dict().values() if torch.is_tensor(value)]
-    if not (np.isfinite(losses).all() and all(bool(w.isfinite().all()) for w in weights)):
+    if not np.isfinite(losses).all() or _diverged(nested, before=learner.nested):
         warn(
             "Training diverged: the loss was no longer finite. The weights of the call before are "
             "kept. Try a smaller learning_rate_init.",
@@ -121,6 +121,13 @@ def learn(
     nested.zero_grad()
     optimizer = copy.deepcopy(net.optimizer_.state_dict())
     return replace(learner, nested=nested, optimizer=optimizer), list(net.history)
+
+
+def _diverged(module: nn.Module, *, before: nn.Module) -> bool:
+    """Tell whether a weight or a buffer is no longer finite, which may be what a buffer is for."""
+    earlier, found = (dict([*m.named_parameters(), *m.named_buffers()]) for m in (before, module))
+    kept = [(now, earlier[name]) for name, now in found.items() if name in earlier]
+    return any(bool(was.isfinite().all() and not now.isfinite().all()) for now, was in kept)
 
 
 def _pass(net: Any, rows: Rows) -> None:

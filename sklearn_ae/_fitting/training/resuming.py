@@ -7,7 +7,7 @@ import torch
 from skorch.callbacks import LRScheduler
 
 from sklearn_ae._fitting.training.net import ReconstructionNet
-from sklearn_ae._fitting.training.stopping import KeepBest, Kept
+from sklearn_ae._fitting.training.stopping import KeepBest, Kept, load_state
 
 OF_KEEPER = ("diverged", "finished", "_idle", "_uncut", "_epoch")
 
@@ -47,7 +47,7 @@ def restore(
     net: ReconstructionNet, keeper: KeepBest, state: dict[str, Any], *, foreign: bool
 ) -> None:
     """Let a training that is about to begin be where another one was."""
-    net.module_.load_state_dict(state["module"])
+    load_state(net.module_, state["module"])
     net.criterion_.load_state_dict(state["criterion"])
     net.optimizer_.load_state_dict(state["optimizer"])
     net.history.extend(state["history"])

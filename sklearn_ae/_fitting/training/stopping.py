@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from skorch.callbacks import Callback
+from torch import nn
 
 from sklearn_ae._rows import Rows
 
@@ -127,7 +128,25 @@ class KeepBest(Callback):
 
     def restore(self, net: Any) -> None:
         """Put the best weights back into the net."""
-        net.module_.load_state_dict(self.kept.state)
+        load_state(net.module_, self.kept.state)
+
+
+def load_state(module: nn.Module, state: dict[str, Any]) -> None:
+    """Put a state back into a module in training.
+
+    Raises
+    ------
+    ValueError
+        If it is of other tensors, or of other shapes.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            "A module changed the names or shapes of its buffers in training, so that earlier "
+            "weights do not fit it. Register them in its constructor, in the shape that they keep: "
+            f"{error}"
+        ) from error
 
 
 def _kind(value: Any) -> tuple | None:
