@@ -117,7 +117,8 @@ class Fade(nn.Module):
                 distance = away.abs_().amax(-1, keepdim=True)
             else:
                 distance = torch.linalg.vector_norm(away, self.order, dim=-1, keepdim=True)
-            return distance.neg_().add_(2).clamp_(0, 1)
+            # Of a float: to make one of an integer is an operation more.
+            return distance.neg_().add_(2.0).clamp_(0, 1)
 
 
 class Gate(nn.Module):

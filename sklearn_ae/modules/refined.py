@@ -127,7 +127,7 @@ class RefinedEncoder(nn.Module):
             turned = gradient - tried_gradient
             # The shorter of the two lengths: where the gradient is all rounding, it does not grow.
             factor = (gradient * turned).sum(-1, keepdim=True) / _square(turned)
-            factor = torch.where(factor > 0, factor.clamp(max=STRETCHED), 1.0)
+            factor = torch.where(factor > 0.0, factor.clamp(max=STRETCHED), 1.0)
             step = step * torch.where(better, factor, SHORTENED)
             codes = torch.where(better, tried, codes)
             gradient = torch.where(better, tried_gradient, gradient)
