@@ -1,13 +1,15 @@
 """One fit of ordered codes: its prefixes against PCA and against a fit for each size.
 
     python benchmarks/one_fit.py DATA_DIR [--seeds 3] [--jobs 1] [--tables NAME ...]
+    python benchmarks/one_fit.py DATA_DIR --sizes 5 7 10 14 20 32
     python benchmarks/one_fit.py DATA_DIR --max-iter 25 50 60 100
 
-For each table one fit of the largest size of 2, 4, 8, 16 and 32 that is under 3/4 of min(rows,
-columns). Of this code and its prefixes, and of a fit for each of these sizes: the held-out squared
-error as a ratio to that of exact PCA with as many components (below 1 is better than PCA), mean and
-deviation over the seeds, and seconds. The fit of the largest size is the one fit itself. Then
-whether explained_variance_ratio_ falls, and how many numbers explain a share of the variance.
+For each table one fit of the largest size of 2, 4, 8, 16 and 32, or of others (--sizes), that is
+under 3/4 of min(rows, columns). Of this code and its prefixes, and of a fit for each of these
+sizes: the held-out squared error as a ratio to that of exact PCA with as many components (below 1
+is better than PCA), mean and deviation over the seeds, and seconds. The fit of the largest size is
+the one fit itself. Then whether explained_variance_ratio_ falls, and how many numbers explain a
+share of the variance.
 
 With --max-iter only the one fit, for each of these limits of epochs, and for all tables together.
 
@@ -16,7 +18,7 @@ have one thread. Where a column says pca, it counts the seeds in which the prefi
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,9 +37,9 @@ SHARE = 0.9
 RISE = 0.01
 
 
-def sizes_of(split: Split) -> list[int]:
+def sizes_of(split: Split, sizes: Sequence[int]) -> list[int]:
     """Return the sizes under 3/4 of min(rows, columns); the last is that of the one fit."""
-    return [k for k in SIZES if k < 0.75 * min(split.X_train.shape)]
+    return [k for k in sizes if k < 0.75 * min(split.X_train.shape)]
 
 
 def squared_error(model: Any, X: np.ndarray) -> float:
@@ -57,7 +59,7 @@ def needed_for_share(ratios: np.ndarray) -> int | None:
     return int(enough[0]) + 1 if len(enough) else None
 
 
-def compare(split: Split, seed: int) -> dict:
+def compare(split: Split, sizes: list[int], seed: int) -> dict:
     """Fit once, and once for each size.
 
     Returns
@@ -71,7 +73,7 @@ def compare(split: Split, seed: int) -> dict:
     torch.set_num_threads(1)
     with threadpool_limits(1):
         warm_up()
-        sizes, X = sizes_of(split), split.X_test
+        X = split.X_test
         run: dict = {"ordered": {}, "own": {}, "is_pca": {}, "seconds": {}}
         for k in sizes:
             model = AutoencoderTransformer(k, random_state=seed)
@@ -96,12 +98,11 @@ def compare(split: Split, seed: int) -> dict:
     return run
 
 
-def trade_off(split: Split, seed: int, limits: list[int]) -> dict[int, dict]:
+def trade_off(split: Split, sizes: list[int], seed: int, limits: list[int]) -> dict[int, dict]:
     """Fit once for each limit of epochs; return by limit ratios to PCA by size, and seconds."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
         warm_up()
-        sizes = sizes_of(split)
         pca = PCA(svd_solver="full").fit(split.X_train)
         errors = {k: pca_error(pca, k, split.X_test) for k in sizes}
         found = {}
@@ -141,7 +142,8 @@ def print_summary(tables: dict[str, list[dict]]) -> None:
     print(f"\n{len(tables)} tables, {len(runs)} runs; geometric means of the ratios of errors")
     print(f"{'code':>12} {'runs':>4} {'ordered/PCA':>11} {'own/PCA':>11} {'ordered/own':>11}")
     prefixes = [(run, k) for run in runs for k in list(run["PCA"])[:-1]]
-    groups = {f"first {size}": [(run, k) for run, k in prefixes if k == size] for size in SIZES}
+    sizes = sorted({k for _, k in prefixes})
+    groups = {f"first {size}": [(run, k) for run, k in prefixes if k == size] for size in sizes}
     groups["all prefixes"] = prefixes
     groups["the whole"] = [(run, max(run["PCA"])) for run in runs]
     for label, cases in groups.items():
@@ -202,7 +204,7 @@ def print_shares(tables: dict[str, list[dict]]) -> None:
 def print_trade_off(tables: dict[str, list[dict]], limits: list[int]) -> None:
     """Print a line for each limit of epochs, over all tables."""
     runs = [run for group in tables.values() for run in group]
-    sizes = SIZES[:-1]
+    sizes = sorted({k for run in runs for k in list(run[limits[0]]["ratios"])[:-1]})
     print(f"{len(tables)} tables, {len(runs)} runs; geometric means of the errors, to PCA's")
     head = "".join(f" {f'first {k}':>8}" for k in sizes)
     print(f"{'max_iter':>8} {'seconds':>7} {'times':>5} {'whole':>6}{head}  worst >1.01 at limit")
@@ -229,11 +231,9 @@ def run_tables(
             if args.tables and name not in args.tables:
                 continue
             splits = [split_table(X, y, seed) for seed in range(args.seeds)]
-            if sizes_of(splits[0]):
-                yield (
-                    name,
-                    workers(delayed(case)(split, seed) for seed, split in enumerate(splits)),
-                )
+            if sizes := sizes_of(splits[0], args.sizes):
+                cases = (delayed(case)(split, sizes, seed) for seed, split in enumerate(splits))
+                yield name, workers(cases)
 
 
 def main() -> None:
@@ -242,6 +242,7 @@ def main() -> None:
     parser.add_argument("data_dir", nargs="?", help="folder with load.py; without, bundled tables")
     parser.add_argument("--tables", nargs="+", help="names of tables; all without")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="ascending")
     parser.add_argument("--jobs", type=int, default=1, help="seeds at once; 1 for honest seconds")
     parser.add_argument("--max-iter", type=int, nargs="+", help="compare these, and nothing else")
     args = parser.parse_args()
@@ -250,8 +251,8 @@ def main() -> None:
     print(f"seeds 0 to {args.seeds - 1}")
     if args.max_iter:
 
-        def limited(split: Split, seed: int) -> dict:
-            return trade_off(split, seed, args.max_iter)
+        def limited(split: Split, sizes: list[int], seed: int) -> dict:
+            return trade_off(split, sizes, seed, args.max_iter)
 
         print_trade_off(dict(run_tables(args, limited)), args.max_iter)
         return

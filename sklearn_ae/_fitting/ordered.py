@@ -11,7 +11,7 @@ from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
 from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
 from sklearn_ae._fitting.rows import FitRows, enough_rows
-from sklearn_ae._fitting.sizes import left_by_pca, solved_sizes
+from sklearn_ae._fitting.sizes import left_by_pca, measured_sizes, solved_sizes
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
 from sklearn_ae.modules import Autoencoder, Nested
@@ -107,7 +107,7 @@ def sizes_of_pca(pca: PrincipalComponents, measured: Measured, rows: FitRows) ->
 
 def losses_of_pca(left: np.ndarray, measured: Measured) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
-    known = [*solved_sizes(len(left)), len(left)]
+    known = [*measured_sizes(len(left)), len(left)]
     losses = np.array([measured(size).loss for size in known])[::-1]
     at = left[np.array(known) - 1][::-1]
     if left.min() > 0 and losses.min() > 0:
@@ -125,7 +125,7 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
     others = enough_rows(rows.others, CELLS_TO_SOLVE, LEAST_ROWS, MOST_ROWS)
     rows = replace(rows, others=others, choosing=some_rows(rows.choosing))
     # All from the layer of the whole: it knows what the others need.
-    for n in solved_sizes(len(nested.ratios)):
+    for n in solved_sizes(len(nested.ratios), others.n_columns):
         prefix = nested.prefix(n)
         solve(prefix, rows, criterion, min(n_steps, FIRST_STEPS))
         if n_steps and n <= FEW_NUMBERS:
@@ -165,7 +165,7 @@ def choose_prefixes(
     """
     n_components, some = len(nested.ratios), some_rows(watched_rows(rows))
     loss, square, kept = [], [], []
-    for n in solved_sizes(n_components):
+    for n in measured_sizes(n_components):
         ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
         theirs = measured(n)
         loss.append((ours.loss, theirs.loss))
@@ -181,7 +181,7 @@ def choose_prefixes(
     as_ratios = (lost > 0).all()
     lost = lost[:, 0] / lost[:, 1] if as_ratios else lost[:, 0] - lost[:, 1]
     size = np.arange(1, n_components)
-    known = np.log([*solved_sizes(n_components), n_components])
+    known = np.log([*measured_sizes(n_components), n_components])
     curved, left, lost = (
         np.interp(np.log(size), known, part)
         for part in (

@@ -21,7 +21,7 @@ from sklearn_ae._fitting.ordered import (
 )
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import draw_rows, split_rows
-from sklearn_ae._fitting.sizes import left_by_pca, solved_sizes
+from sklearn_ae._fitting.sizes import left_by_pca, measured_sizes
 from sklearn_ae._fitting.start import find_start, principal_components
 from sklearn_ae._parameters import read_parameters
 from sklearn_ae._rows import sum_up
@@ -113,15 +113,15 @@ def test_each_size_of_pca_is_measured_once(monkeypatch):
     monkeypatch.setattr(ordered, "measure_errors", measure)
     case.choose()
     # Prefixes alone: PCA of these sizes is known.
-    assert len(measured) == len(solved_sizes(K))
+    assert len(measured) == len(measured_sizes(K))
 
 
 def test_prefixes_are_solved():
     case = Case()
-    before = {n: case.error(n).loss for n in solved_sizes(K)}
+    before = {n: case.error(n).loss for n in range(1, K)}
     whole = [weight.clone() for weight in case.nested.network.parameters()]
     solve_prefixes(case.nested, case.rows, LOSS, 0)
-    assert case.nested.sizes == solved_sizes(K) == [1, 2, 3, 4]
+    assert case.nested.sizes == [1, 2, 3, 4, 5]
     for n, loss in before.items():
         # One number explains nothing of a plane that is drawn evenly.
         assert case.error(n).loss < (0.97 if n > 1 else 1 + 1e-6) * loss
@@ -135,10 +135,10 @@ def test_a_second_round_is_for_small_codes_that_were_refined_anew(monkeypatch):
     solve_prefixes(first.nested, first.rows, LOSS, 3)
     monkeypatch.undo()
     solve_prefixes(second.nested, second.rows, LOSS, 3)
-    assert second.nested.sizes == first.nested.sizes == [1, 2, 3, 4]
+    assert second.nested.sizes == first.nested.sizes == [1, 2, 3, 4, 5]
     layers = zip(first.nested.layers, second.nested.layers, strict=True)
     same = [torch.equal(a.weight, b.weight) for a, b in layers]
-    assert same[3]
+    assert all(same[3:])
     assert not all(same[:3])
 
 
@@ -154,7 +154,7 @@ def test_sizes_that_beat_pca_are_kept():
     solve_prefixes(case.nested, case.rows, LOSS, 0)
     case.sizes.is_pca[K - 1] = False
     sizes = case.choose()
-    for n in solved_sizes(K)[1:]:
+    for n in measured_sizes(K)[1:]:
         assert not sizes.is_pca[n - 1]
         errors = case.error(n)
         assert sizes.loss[n - 1] == pytest.approx(errors.loss, rel=1e-4)
