@@ -38,6 +38,8 @@ LAYERS: dict[str, type[nn.Module]] = {
 # fmt: on
 OURS = ("sklearn_ae.modules.", "sklearn_ae.losses.")
 EMPTY = vars(nn.Module())
+# numpy has no such numbers: their bits, under their name.
+BFLOAT16 = np.dtype([("bfloat16", np.int16)])
 # More parts in one another, or in all where those that are used twice count twice, are no network:
 # a few that hold each other twice would take ages to go through.
 MOST_DEEP, MOST_PARTS = 100, 10_000
@@ -52,7 +54,7 @@ def freeze(module: nn.Module) -> Frozen:
     """
     tensors = {id(t): t for t in itertools.chain(module.parameters(), module.buffers())}
     numbers = {key: number for number, key in enumerate(tensors)}
-    arrays = [tensor.detach().cpu().numpy().copy() for tensor in tensors.values()]
+    arrays = [_array(tensor.detach().cpu()) for tensor in tensors.values()]
     foreign = [part for part in module.modules() if not _is_plain_module(part)]
     kept = {id(part) for top in foreign for part in top.modules()}
     writer = _Writer(numbers, kept)
@@ -127,9 +129,17 @@ def _find(name: str) -> type[nn.Module] | None:
     return found if own else None
 
 
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().astype(np.int16).view(BFLOAT16)
+    return tensor.numpy().copy()
+
+
 def _tensor(array: Any, device: torch.device) -> torch.Tensor:
     if not isinstance(array, np.ndarray):
         raise damaged(f"{type(array).__name__} in place of an array")
+    if array.dtype == BFLOAT16:
+        return torch.tensor(array.view(np.int16), device=device).view(torch.bfloat16)
     try:
         return torch.tensor(array, device=device)
     except (TypeError, ValueError) as error:

@@ -276,3 +276,25 @@ def test_arrays_of_other_types(dtype):
     arrays[0] = arrays[0].astype(int).astype(dtype)
     with pytest.raises(ValueError, match="The saved network is damaged"):
         thaw((text, arrays, objects), CPU)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool]
+)
+def test_dtypes_come_back(dtype):
+    """With their bits: numpy does not have all of them."""
+    layer = nn.BatchNorm1d(3)
+    layer.running_mean, layer.num_batches_tracked = (
+        torch.arange(3).to(dtype),
+        torch.tensor(2).to(dtype),
+    )
+    values = torch.tensor([1.5, -0.0, float("inf")])
+    layer.weight = nn.Parameter(values.to(dtype if dtype.is_floating_point else torch.float32))
+    expected = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    thawed = thaw(freeze(layer), CPU).state_dict()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(thawed[name], tensor, rtol=0, atol=0)
+        assert thawed[name].dtype == tensor.dtype
+    with torch.no_grad():
+        layer.weight.zero_()
+    assert thawed["weight"][0] == 1.5
