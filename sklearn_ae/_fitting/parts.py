@@ -1,6 +1,7 @@
 """Encoder, decoder and head as they are drawn, before they know where they start."""
 
 import copy
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +103,11 @@ def _make(name, spec, n_inputs, n_outputs, generator, zero, copies):
             raise ValueError(
                 f"{name}={kind!r} has weights that cannot be trained once they are copied, as of a "
                 "scripted module. Give the module that it was made from."
+            )
+        if any(t.is_complex() for t in itertools.chain(module.parameters(), module.buffers())):
+            raise ValueError(
+                f"{name}={kind!r} has complex weights or buffers, and is computed with in float32 "
+                "and float64. Let it keep real and imaginary parts."
             )
         module = module.to(dtype=torch.float32, device="cpu")
         descended = name == "decoder" and spec.n_steps > 0

@@ -145,6 +145,16 @@ class Pair(nn.Linear):
         return super().forward(x), x
 
 
+@pytest.mark.parametrize("kind", ["weight", "buffer"])
+def test_complex_numbers(X, kind):
+    """Real ones would be another network."""
+    module = nn.Linear(5, 1, dtype=torch.complex64 if kind == "weight" else None)
+    if kind == "buffer":
+        module.register_buffer("turn", torch.ones(1, dtype=torch.complex64))
+    with pytest.raises(ValueError, match=r"encoder=Linear.* complex .*real and imaginary"):
+        make(encoder=module).fit(X)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 def test_scripted_modules(X):
     """Their copies cannot be trained."""
