@@ -15,6 +15,7 @@ from sklearn_ae._device import own_settings
 from sklearn_ae._rows import Scaling, as_tensor, row_blocks
 from sklearn_ae.modules import Autoencoder, Rescaled, settled
 from sklearn_ae.modules.hidden import hidden_layers
+from sklearn_ae.modules.idle import drop_idle_layers
 from sklearn_ae.modules.light import is_light
 from sklearn_ae.modules.refined import one_pass, refined
 
@@ -60,6 +61,8 @@ def in_user_units(
     device = next(network.parameters()).device
     network = copy.deepcopy(network).double()
     settled(network)
+    if code_layer is None:
+        drop_idle_layers(network)
     network, scale = refined(network, n_steps), scaling.scale
     shift = torch.tensor(scaling.shift, dtype=torch.float64, device=device)
     origin = torch.zeros((), dtype=shift.dtype, device=device)

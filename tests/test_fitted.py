@@ -278,3 +278,21 @@ def test_float32_rows_after_another_size():
     np.testing.assert_array_equal(again.transform(rows), model.transform(rows))
     refitted = model.fit(X[:60])
     np.testing.assert_allclose(refitted.transform(rows), refitted.transform(X), atol=1e-3)
+
+
+def test_a_start_is_computed_without_layers_that_change_nothing(monkeypatch):
+    params = {"n_components": 2, "hidden_layer_sizes": (8, 8), "max_iter": 0}
+    model = make(**params).fit(X)
+    monkeypatch.setattr(_inference, "drop_idle_layers", lambda network: None)
+    with_all = make(**params).fit(X)
+    assert not model.is_pca_
+    np.testing.assert_allclose(model.transform(X), with_all.transform(X), rtol=1e-9, atol=1e-12)
+    assert count_linear(model.module_.encoder.module.encoder) == 1
+    assert count_linear(model.module_.decoder) == count_linear(with_all.module_.decoder) - 1
+    hidden = make(**params, code_layer=0).fit(X).transform(X)
+    assert hidden.shape == (len(X), 8)
+
+
+def count_linear(module):
+    """Count the linear layers that a module has."""
+    return sum(isinstance(part, nn.Linear) for part in module.modules())

@@ -11,30 +11,49 @@ from sklearn_ae.modules.autoencoder import Autoencoder
 from sklearn_ae.modules.corrected import Corrected, Gate
 
 
-@contextlib.contextmanager
-def without_idle_layers(network: Autoencoder) -> Iterator[None]:
-    """Leave out, for a time, what need not be computed; what the network maps to stays the same.
+def drop_idle_layers(network: Autoencoder) -> None:
+    """Leave out what need not be computed, in place; what the network maps to stays the same.
 
     These are an encoder's correction that gives zeros, and linear layers in the decoder's that are
-    the identity. Weights of the other layers may be changed meanwhile.
+    the identity.
 
     Parameters
     ----------
     network : Autoencoder
-        Changed in place; it gets all of its layers back.
+        The corrections in its decoder are replaced, and not changed.
     """
-    encoder, decoder = network.encoder, network.decoder
-    correction: Any = decoder.correction if isinstance(decoder, Corrected) else None
+    encoder = network.encoder
     if isinstance(encoder, Corrected) and _gives_zeros(encoder.correction):
         network.encoder = encoder.linear
+    for part in _corrected(network.decoder):
+        if isinstance(part.correction, nn.Sequential):
+            part.correction = nn.Sequential(*(x for x in part.correction if not _is_identity(x)))
+
+
+@contextlib.contextmanager
+def without_idle_layers(network: Autoencoder) -> Iterator[None]:
+    """Leave out, for a time, what need not be computed.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        Changed in place by `drop_idle_layers`; it gets all of its layers back. Weights of the
+        others may be changed meanwhile.
+    """
+    encoder = network.encoder
+    corrections = [(part, part.correction) for part in _corrected(network.decoder)]
     try:
-        if isinstance(correction, nn.Sequential):
-            decoder.correction = nn.Sequential(*(x for x in correction if not _is_identity(x)))
+        drop_idle_layers(network)
         yield
     finally:
         network.encoder = encoder
-        if isinstance(correction, nn.Sequential):
-            decoder.correction = correction
+        for part, correction in corrections:
+            part.correction = correction
+
+
+def _corrected(decoder: nn.Module) -> list[Corrected]:
+    """Return the corrected parts of a decoder: itself, or those that it lies between."""
+    return [part for part in decoder.modules() if isinstance(part, Corrected)]
 
 
 def _gives_zeros(module: Any) -> bool:

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from sklearn_ae.modules import Autoencoder, Corrected, Fade, Gate, dense
-from sklearn_ae.modules.idle import without_idle_layers
+from sklearn_ae.modules.idle import drop_idle_layers, without_idle_layers
+from sklearn_ae.modules.nested import Between
 
 N_ROWS, N_COLUMNS, N_CODES = 20, 5, 2
 
@@ -22,12 +23,14 @@ def make(encoder=None):
     generator = torch.Generator().manual_seed(0)
     if encoder is None:
         encoder = dense(N_COLUMNS, (8,), N_CODES, nn.GELU, generator, zero_last=True)
-    decoder = dense(N_CODES, (8, 8), N_COLUMNS, nn.GELU, generator, zero_last=False)
+    return Autoencoder(corrected(encoder, N_COLUMNS, N_CODES), make_decoder(N_CODES, generator))
+
+
+def make_decoder(n_codes, generator):
+    decoder = dense(n_codes, (8, 8), N_COLUMNS, nn.GELU, generator, zero_last=False)
     nn.init.eye_(decoder[2].weight)
     nn.init.zeros_(decoder[2].bias)
-    return Autoencoder(
-        corrected(encoder, N_COLUMNS, N_CODES), corrected(decoder, N_CODES, N_COLUMNS)
-    )
+    return corrected(decoder, n_codes, N_COLUMNS)
 
 
 def rebuilt(network):
@@ -60,6 +63,28 @@ def test_the_rows_stay_and_all_layers_come_back():
     with pytest.raises(ZeroDivisionError), without_idle_layers(network):
         raise ZeroDivisionError
     assert list(network.modules()) == parts
+
+
+def test_layers_are_dropped_for_good():
+    network = make()
+    before, n_before = rebuilt(network), n_called(network)
+    drop_idle_layers(network)
+    torch.testing.assert_close(rebuilt(network), before)
+    assert n_called(network) == n_before - 3
+    drop_idle_layers(network)
+    assert n_called(network) == n_before - 3
+
+
+def test_decoders_between_two_do_without():
+    network = make()
+    smaller = make_decoder(N_CODES - 1, torch.Generator().manual_seed(1))
+    network.decoder = Between(smaller, network.decoder, nn.Linear(1, N_COLUMNS), 0.5)
+    before, n_before = rebuilt(network), n_called(network)
+    with without_idle_layers(network):
+        torch.testing.assert_close(rebuilt(network), before)
+        # The encoder's two, and one of each decoder.
+        assert n_called(network) == n_before - 4
+    assert n_called(network) == n_before
 
 
 def test_a_gate_that_is_shut_gives_zeros():
