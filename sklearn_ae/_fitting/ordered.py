@@ -117,22 +117,40 @@ def losses_of_pca(left: np.ndarray, measured: Measured) -> np.ndarray:
 
 
 def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps: int) -> None:
-    """Solve the last layer of some prefixes in closed form, in place, where it can be."""
+    """Solve the last layer of some prefixes in closed form, in place, where it can be.
+
+    Parameters
+    ----------
+    nested : Nested
+        The model; its network stays as it is.
+    rows : FitRows
+        To solve on, and to choose on.
+    criterion : nn.Module
+        The loss.
+    n_steps : int
+        Steps that improve each code.
+    """
     if not getattr(nested.network.decoder, "is_solvable", False):
         return
     nested.forget()
-    solved = []
+    n_components, first_steps = len(nested.ratios), min(n_steps, FIRST_STEPS)
     others = enough_rows(rows.others, CELLS_TO_SOLVE, LEAST_ROWS, MOST_ROWS)
     rows = replace(rows, others=others, choosing=some_rows(rows.choosing))
+    solved = {}
     # All from the layer of the whole: it knows what the others need.
-    for n in solved_sizes(len(nested.ratios), others.n_columns):
+    for n in solved_sizes(n_components, others.n_columns):
         prefix = nested.prefix(n)
-        solve(prefix, rows, criterion, min(n_steps, FIRST_STEPS))
+        errors = solve(prefix, rows, criterion, first_steps)
         if n_steps and n <= FEW_NUMBERS:
             solve(prefix, rows, criterion, n_steps)
-        solved.append((n, prefix))
-    for n, prefix in solved:
-        nested.learn(n, prefix)
+        solved[n] = prefix, errors.loss
+    for n in measured_sizes(n_components):
+        nested.learn(n, solved.pop(n)[0])
+    # Nothing else holds the others against PCA: they have to beat what lies between two that are.
+    for n, (prefix, loss) in solved.items():
+        between = refined(nested.prefix(n), first_steps)
+        if loss < measure_errors(between, rows.choosing, criterion).loss:
+            nested.learn(n, prefix)
 
 
 def choose_prefixes(

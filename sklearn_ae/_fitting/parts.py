@@ -106,8 +106,8 @@ def _make(name, spec, n_inputs, n_outputs, generator, zero, copies):
             )
         if any(t.is_complex() for t in itertools.chain(module.parameters(), module.buffers())):
             raise ValueError(
-                f"{name}={kind!r} has complex weights or buffers, and is computed with in float32 "
-                "and float64. Let it keep real and imaginary parts."
+                f"{name}={kind!r} has complex weights or buffers, and networks compute in float32 "
+                "and float64. Let it keep real and imaginary parts as two tensors."
             )
         module = module.to(dtype=torch.float32, device="cpu")
         descended = name == "decoder" and spec.n_steps > 0

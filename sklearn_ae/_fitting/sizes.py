@@ -135,10 +135,10 @@ def measured_sizes(n: int) -> list[int]:
 
 
 def solved_sizes(n: int, n_columns: int) -> list[int]:
-    """Return the sizes below `n` that are solved, which those that are measured are among.
+    """Return the sizes below `n` that are solved: all that are measured, and some between them.
 
     A decoder between two others is no match for one of its own: with two in each doubling, codes of
-    5 and 10 numbers miss a fifth more. But of wide rows each takes its memory.
+    5 and 10 numbers miss a fifth more on average. But of wide rows each takes its memory.
     """
     return _in_doublings(n, 4 if n_columns <= WIDE else 2)
 

@@ -131,7 +131,7 @@ def _find(name: str) -> type[nn.Module] | None:
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().astype(np.int16).view(BFLOAT16)
+        return tensor.view(torch.int16).numpy().copy().view(BFLOAT16)
     return tensor.numpy().copy()
 
 

@@ -136,10 +136,11 @@ class Nested(nn.Module):
         self.sizes, self.layers = [], nn.ModuleList()
 
     def learn(self, n: int, prefix: Autoencoder) -> None:
-        """Take over the last layer of a prefix; from one to the next larger size."""
+        """Take over the last layer of a prefix of another size than those that have one."""
         decoder: Any = prefix.decoder
-        self.sizes.append(n)
-        self.layers.append(decoder.correction[-1])
+        at = bisect.bisect(self.sizes, n)
+        self.sizes.insert(at, n)
+        self.layers.insert(at, decoder.correction[-1])
 
     def _decoder(self, n: int) -> nn.Module:
         decoder: Any = self.network.decoder

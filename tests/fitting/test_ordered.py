@@ -9,6 +9,7 @@ from torch import nn
 
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._fitting import ordered, steps
+from sklearn_ae._fitting import sizes as sizes_module
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
 from sklearn_ae._fitting.network import build_network, build_pca
 from sklearn_ae._fitting.ordered import (
@@ -127,6 +128,27 @@ def test_prefixes_are_solved():
         assert case.error(n).loss < (0.97 if n > 1 else 1 + 1e-6) * loss
     for weight, expected in zip(case.nested.network.parameters(), whole, strict=True):
         assert torch.equal(weight, expected)
+
+
+@pytest.mark.parametrize("curved", [True, False])
+def test_a_size_that_is_not_measured_beats_what_lies_between_two_that_are(curved):
+    """Or has no layer of its own: on noise none is of use."""
+    case = Case(curved=curved)
+    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    assert (5 in case.nested.sizes) == curved
+    own = case.error(5).loss
+    if curved:
+        at = case.nested.sizes.index(5)
+        del case.nested.sizes[at], case.nested.layers[at]
+        assert own < 0.99 * case.error(5).loss
+
+
+def test_of_wide_rows_no_more_are_solved_than_are_measured(monkeypatch):
+    for most, expected in [(8, [1, 2, 3, 4, 5]), (7, [1, 2, 3, 4])]:
+        monkeypatch.setattr(sizes_module, "WIDE", most)
+        case = Case()
+        solve_prefixes(case.nested, case.rows, LOSS, 0)
+        assert case.nested.sizes == expected
 
 
 def test_a_second_round_is_for_small_codes_that_were_refined_anew(monkeypatch):

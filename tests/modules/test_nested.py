@@ -99,10 +99,12 @@ def learned(nested, n, seed):
 
 
 def test_a_size_has_the_last_layer_that_it_learned():
+    """In whatever order they learn."""
     nested = make_nested()
     learned_ones = [learned(nested, n, seed=n) for n in (1, 3)]
-    for n, (prefix, *_) in zip((1, 3), learned_ones, strict=True):
+    for n, (prefix, *_) in reversed([*zip((1, 3), learned_ones, strict=True)]):
         nested.learn(n, prefix)
+    assert nested.sizes == [1, 3]
     for n, (_, codes, expected) in zip((1, 3), learned_ones, strict=True):
         torch.testing.assert_close(nested.prefix(n).decoder(codes), expected)
     nested.forget()
