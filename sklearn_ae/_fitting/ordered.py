@@ -11,7 +11,7 @@ from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
 from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
 from sklearn_ae._fitting.rows import FitRows, enough_rows
-from sklearn_ae._fitting.sizes import left_by_pca, measured_sizes, solved_sizes
+from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca, solved_sizes
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
 from sklearn_ae.modules import Autoencoder, Nested
@@ -107,7 +107,7 @@ def sizes_of_pca(pca: PrincipalComponents, measured: Measured, rows: FitRows) ->
 
 def losses_of_pca(left: np.ndarray, measured: Measured) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
-    known = [*measured_sizes(len(left)), len(left)]
+    known = [*coarse_sizes(len(left)), len(left)]
     losses = np.array([measured(size).loss for size in known])[::-1]
     at = left[np.array(known) - 1][::-1]
     if left.min() > 0 and losses.min() > 0:
@@ -144,9 +144,9 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
         if n_steps and n <= FEW_NUMBERS:
             solve(prefix, rows, criterion, n_steps)
         solved[n] = prefix, errors.loss
-    for n in measured_sizes(n_components):
+    for n in coarse_sizes(n_components):
         nested.learn(n, solved.pop(n)[0])
-    # Nothing else holds the others against PCA: they have to beat what lies between two that are.
+    # What is solved is not always better than what lies between two that are.
     for n, (prefix, loss) in solved.items():
         between = refined(nested.prefix(n), first_steps)
         if loss < measure_errors(between, rows.choosing, criterion).loss:
@@ -182,8 +182,9 @@ def choose_prefixes(
         Steps that improve each code.
     """
     n_components, some = len(nested.ratios), some_rows(watched_rows(rows))
+    looked_at = sorted({*coarse_sizes(n_components), *nested.sizes})
     loss, square, kept = [], [], []
-    for n in measured_sizes(n_components):
+    for n in looked_at:
         ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
         theirs = measured(n)
         loss.append((ours.loss, theirs.loss))
@@ -199,7 +200,7 @@ def choose_prefixes(
     as_ratios = (lost > 0).all()
     lost = lost[:, 0] / lost[:, 1] if as_ratios else lost[:, 0] - lost[:, 1]
     size = np.arange(1, n_components)
-    known = np.log([*measured_sizes(n_components), n_components])
+    known = np.log([*looked_at, n_components])
     curved, left, lost = (
         np.interp(np.log(size), known, part)
         for part in (

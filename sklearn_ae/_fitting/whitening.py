@@ -6,7 +6,7 @@ import torch
 from sklearn_ae._fitting.fit import Fit
 from sklearn_ae._fitting.ordered import SOME_ROWS
 from sklearn_ae._fitting.rows import FitRows
-from sklearn_ae._fitting.sizes import measured_sizes
+from sklearn_ae._fitting.sizes import coarse_sizes
 from sklearn_ae._fitting.start import MANY_ROWS, PrincipalComponents
 from sklearn_ae.modules import Nested
 from sklearn_ae.modules.light import is_light
@@ -37,7 +37,7 @@ def whitening_of_sizes(
         found[0] = whitening_of_pca(pca, fit.n_rows, rows.scaling.scale)
     if fit.nested is not None:
         n = len(fit.nested.ratios)
-        smaller = range(1, n) if n <= MOST_WHITENED else measured_sizes(n)
+        smaller = range(1, n) if n <= MOST_WHITENED else coarse_sizes(n)
         for size in [*smaller, n] if fit.is_ordered else [n]:
             if not fit.sizes.is_pca[size - 1]:
                 n_rows = MANY_ROWS if size == n else SOME_ROWS

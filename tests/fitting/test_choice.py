@@ -15,6 +15,7 @@ from sklearn_ae._fitting.errors import (
 )
 from sklearn_ae._rows import DenseRows
 from sklearn_ae._rows import blocks as blocks_module
+from sklearn_ae.losses import AbsoluteError
 from sklearn_ae.modules import Autoencoder
 
 
@@ -113,12 +114,13 @@ def absolute(prediction, target):
 
 @pytest.mark.parametrize("n_rows", [1, 5, 32, 33, 100])
 @pytest.mark.parametrize("block", [3, 7, 1000])
-def test_errors_in_groups_whatever_the_blocks(monkeypatch, n_rows, block):
+@pytest.mark.parametrize("loss", [absolute, AbsoluteError(1.0)], ids=["a user's", "ours"])
+def test_errors_in_groups_whatever_the_blocks(monkeypatch, n_rows, block, loss):
     monkeypatch.setattr(blocks_module, "BLOCK_ROWS", block)
     x = torch.randn(n_rows, 4, generator=torch.Generator().manual_seed(0))
     rows = DenseRows(x)
     network = Autoencoder(nn.Identity(), Halved())
-    found = measure_errors(network, rows, absolute)
+    found = measure_errors(network, rows, loss)
     edges = np.linspace(0, n_rows, min(N_GROUPS, n_rows) + 1).astype(int)
     expected = [x[a:b].abs().mean() / 2 for a, b in pairwise(edges)]
     np.testing.assert_allclose(found.groups, expected, rtol=1e-5)

@@ -22,7 +22,7 @@ from sklearn_ae._fitting.ordered import (
 )
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import draw_rows, split_rows
-from sklearn_ae._fitting.sizes import left_by_pca, measured_sizes
+from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca
 from sklearn_ae._fitting.start import find_start, principal_components
 from sklearn_ae._parameters import read_parameters
 from sklearn_ae._rows import sum_up
@@ -114,7 +114,7 @@ def test_each_size_of_pca_is_measured_once(monkeypatch):
     monkeypatch.setattr(ordered, "measure_errors", measure)
     case.choose()
     # Prefixes alone: PCA of these sizes is known.
-    assert len(measured) == len(measured_sizes(K))
+    assert len(measured) == len(coarse_sizes(K))
 
 
 def test_prefixes_are_solved():
@@ -131,19 +131,24 @@ def test_prefixes_are_solved():
 
 
 @pytest.mark.parametrize("curved", [True, False])
-def test_a_size_that_is_not_measured_beats_what_lies_between_two_that_are(curved):
+def test_a_size_between_the_coarse_ones_beats_what_lies_between_them(curved):
     """Or has no layer of its own: on noise none is of use."""
     case = Case(curved=curved)
     solve_prefixes(case.nested, case.rows, LOSS, 0)
     assert (5 in case.nested.sizes) == curved
     own = case.error(5).loss
     if curved:
-        at = case.nested.sizes.index(5)
-        del case.nested.sizes[at], case.nested.layers[at]
+        forget(case.nested, 5)
         assert own < 0.99 * case.error(5).loss
 
 
-def test_of_wide_rows_no_more_are_solved_than_are_measured(monkeypatch):
+def forget(nested, n):
+    """Drop the layer of a size."""
+    at = nested.sizes.index(n)
+    del nested.sizes[at], nested.layers[at]
+
+
+def test_of_wide_rows_fewer_sizes_are_solved(monkeypatch):
     for most, expected in [(8, [1, 2, 3, 4, 5]), (7, [1, 2, 3, 4])]:
         monkeypatch.setattr(sizes_module, "WIDE", most)
         case = Case()
@@ -176,13 +181,21 @@ def test_sizes_that_beat_pca_are_kept():
     solve_prefixes(case.nested, case.rows, LOSS, 0)
     case.sizes.is_pca[K - 1] = False
     sizes = case.choose()
-    for n in measured_sizes(K)[1:]:
+    for n in range(2, K):
         assert not sizes.is_pca[n - 1]
         errors = case.error(n)
         assert sizes.loss[n - 1] == pytest.approx(errors.loss, rel=1e-4)
         total = mean_square(case.rows.held_out)
         assert sizes.score[n - 1] == pytest.approx(explained(errors.square, total), abs=1e-4)
-    # What is not measured lies between its neighbours, in units of PCA's.
+
+
+def test_what_has_no_layer_is_not_measured():
+    """Its worth lies between that of its neighbours, in units of PCA's."""
+    case = Case()
+    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    forget(case.nested, 5)
+    case.sizes.is_pca[K - 1] = False
+    sizes = case.choose()
     ratios = sizes.loss / sizes.pca_loss
     assert min(ratios[3], ratios[5]) <= ratios[4] <= max(ratios[3], ratios[5])
 
@@ -202,6 +215,7 @@ def test_sizes_that_do_not_are_pca():
 def test_between_two_sizes_both_must_be_better(whole_is_pca):
     case = Case()
     solve_prefixes(case.nested, case.rows, LOSS, 0)
+    forget(case.nested, K - 1)
     case.sizes.is_pca[K - 1] = whole_is_pca
     assert case.choose().is_pca[K - 2] == whole_is_pca
 

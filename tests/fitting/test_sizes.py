@@ -10,9 +10,9 @@ from sklearn.decomposition import PCA
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._fitting.rows import draw_rows, split_rows
 from sklearn_ae._fitting.sizes import (
+    coarse_sizes,
     explained_by_pca,
     left_by_pca,
-    measured_sizes,
     most_components,
     solved_sizes,
     trained_size,
@@ -135,18 +135,18 @@ def test_the_size_that_is_used():
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 31, 32, 33, 500])
-def test_sizes_that_are_watched_measured_and_solved(n):
-    watched, measured, solved = watched_sizes(n), measured_sizes(n), solved_sizes(n, 10)
+def test_sizes_that_are_watched_and_solved(n):
+    watched, coarse, solved = watched_sizes(n), coarse_sizes(n), solved_sizes(n, 10)
     assert watched[-1] == n
     assert watched == sorted(set(watched))
-    assert set(watched[:-1]) <= set(measured) <= set(solved)
+    assert set(watched[:-1]) <= set(coarse) <= set(solved)
     assert solved == sorted(set(solved))
     assert all(1 <= size < n for size in solved)
     # No size is far from one that is solved, and there are not many.
-    for sizes, most, n_each in [(measured, 1.5, 2), (solved, 1.25, 4)]:
+    for sizes, most, n_each in [(coarse, 1.5, 2), (solved, 1.25, 4)]:
         pairs = itertools.pairwise([*sizes, n])
         assert n == 1 or all(b / a <= most or b - a == 1 for a, b in pairs)
         assert len(sizes) <= n_each * np.log2(n) + 1
     # A layer for each size is large, of wide rows.
-    assert solved_sizes(n, 1024) == solved
-    assert solved_sizes(n, 1025) == measured
+    assert solved_sizes(n, 512) == solved
+    assert solved_sizes(n, 513) == coarse
