@@ -11,7 +11,7 @@ from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
 from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
 from sklearn_ae._fitting.rows import FitRows, enough_rows
-from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca, solved_sizes
+from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
 from sklearn_ae.modules import Autoencoder, Nested
@@ -116,7 +116,9 @@ def losses_of_pca(left: np.ndarray, measured: Measured) -> np.ndarray:
     return np.interp(left, at, losses)
 
 
-def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps: int) -> None:
+def solve_prefixes(
+    nested: Nested, rows: FitRows, criterion: nn.Module, n_steps: int, sizes: list[int]
+) -> None:
     """Solve the last layer of some prefixes in closed form, in place, where it can be.
 
     Parameters
@@ -129,22 +131,24 @@ def solve_prefixes(nested: Nested, rows: FitRows, criterion: nn.Module, n_steps:
         The loss.
     n_steps : int
         Steps that improve each code.
+    sizes : list of int
+        Of the prefixes; all coarse ones are among them.
     """
     if not getattr(nested.network.decoder, "is_solvable", False):
         return
     nested.forget()
-    n_components, first_steps = len(nested.ratios), min(n_steps, FIRST_STEPS)
+    first_steps = min(n_steps, FIRST_STEPS)
     others = enough_rows(rows.others, CELLS_TO_SOLVE, LEAST_ROWS, MOST_ROWS)
     rows = replace(rows, others=others, choosing=some_rows(rows.choosing))
     solved = {}
     # All from the layer of the whole: it knows what the others need.
-    for n in solved_sizes(n_components, others.n_columns):
+    for n in sizes:
         prefix = nested.prefix(n)
         errors = solve(prefix, rows, criterion, first_steps)
         if n_steps and n <= FEW_NUMBERS:
             solve(prefix, rows, criterion, n_steps)
         solved[n] = prefix, errors.loss
-    for n in coarse_sizes(n_components):
+    for n in coarse_sizes(len(nested.ratios)):
         nested.learn(n, solved.pop(n)[0])
     # What is solved is not always better than what lies between two that are.
     for n, (prefix, loss) in solved.items():

@@ -19,7 +19,7 @@ from sklearn_ae._specs import NetworkSpec
 # leaves so much: larger ones are PCA.
 LEAVES = 0.01
 # Of rows of more columns, fewer sizes are solved.
-WIDE = 512
+WIDE = 1024
 
 
 def most_components(spec: NetworkSpec, n_rows: int, n_columns: int) -> int:
@@ -130,15 +130,15 @@ def watched_sizes(n: int) -> list[int]:
 
 
 def coarse_sizes(n: int) -> list[int]:
-    """Return sizes below `n`, two in each doubling: at these PCA is measured."""
+    """Return the sizes below `n`, two in each doubling, at which PCA is known and starts solved."""
     return _in_doublings(n, 2)
 
 
 def solved_sizes(n: int, n_columns: int) -> list[int]:
-    """Return the sizes below `n` that are solved: the coarse ones, and some between them.
+    """Return the sizes below `n` that are solved after a training: with some between the coarse.
 
     A decoder between two others is no match for one of its own: with two in each doubling, codes of
-    5 and 10 numbers miss a fifth more on average. But of wide rows each takes memory and seconds.
+    5 and 10 numbers miss a fifth more on average. But of wide rows each takes its memory.
     """
     return _in_doublings(n, 4 if n_columns <= WIDE else 2)
 

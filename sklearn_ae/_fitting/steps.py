@@ -26,7 +26,13 @@ from sklearn_ae._fitting.ordered import (
     watched_rows,
 )
 from sklearn_ae._fitting.rows import FitRows, SummedRows
-from sklearn_ae._fitting.sizes import left_by_pca, trained_size, watched_sizes
+from sklearn_ae._fitting.sizes import (
+    coarse_sizes,
+    left_by_pca,
+    solved_sizes,
+    trained_size,
+    watched_sizes,
+)
 from sklearn_ae._fitting.start import (
     MANY_ROWS,
     SMALLEST_RESIDUAL,
@@ -235,7 +241,10 @@ def finish(fit, task):
             network.load_state_dict(before.state_dict())
             errors, fit.best_iter = earlier, 0
     if task.is_ordered and not fit.interrupted and (trains or not previous):
-        solve_prefixes(fit.nested, rows, criterion, n_steps if trains else 0)
+        n = len(fit.nested.ratios)
+        # A start is to take little time.
+        sizes = solved_sizes(n, rows.train.rows.n_columns) if trains else coarse_sizes(n)
+        solve_prefixes(fit.nested, rows, criterion, n_steps if trains else 0, sizes)
     return errors
 
 

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer
@@ -22,7 +23,7 @@ from sklearn_ae._fitting.ordered import (
 )
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.rows import draw_rows, split_rows
-from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca
+from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca, solved_sizes
 from sklearn_ae._fitting.start import find_start, principal_components
 from sklearn_ae._parameters import read_parameters
 from sklearn_ae._rows import sum_up
@@ -30,6 +31,7 @@ from sklearn_ae.modules import Nested
 
 CPU = torch.device("cpu")
 K = 6
+SIZES = solved_sizes(K, 8)
 LOSS = nn.MSELoss()
 
 
@@ -121,7 +123,7 @@ def test_prefixes_are_solved():
     case = Case()
     before = {n: case.error(n).loss for n in range(1, K)}
     whole = [weight.clone() for weight in case.nested.network.parameters()]
-    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     assert case.nested.sizes == [1, 2, 3, 4, 5]
     for n, loss in before.items():
         # One number explains nothing of a plane that is drawn evenly.
@@ -134,7 +136,7 @@ def test_prefixes_are_solved():
 def test_a_size_between_the_coarse_ones_beats_what_lies_between_them(curved):
     """Or has no layer of its own: on noise none is of use."""
     case = Case(curved=curved)
-    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     assert (5 in case.nested.sizes) == curved
     own = case.error(5).loss
     if curved:
@@ -148,20 +150,22 @@ def forget(nested, n):
     del nested.sizes[at], nested.layers[at]
 
 
-def test_of_wide_rows_fewer_sizes_are_solved(monkeypatch):
-    for most, expected in [(8, [1, 2, 3, 4, 5]), (7, [1, 2, 3, 4])]:
-        monkeypatch.setattr(sizes_module, "WIDE", most)
-        case = Case()
-        solve_prefixes(case.nested, case.rows, LOSS, 0)
-        assert case.nested.sizes == expected
+def test_a_start_and_wide_rows_have_fewer_layers(monkeypatch):
+    X = rows_of(True).all.X
+    fit = AutoencoderTransformer(K, hidden_layer_sizes=(64,), max_iter=1, random_state=0).fit
+    assert fit(X)._nested.sizes == SIZES == [1, 2, 3, 4, 5]
+    monkeypatch.setattr(sizes_module, "WIDE", 7)
+    assert fit(X)._nested.sizes == coarse_sizes(K) == [1, 2, 3, 4]
+    monkeypatch.undo()
+    assert clone(fit.__self__).set_params(max_iter=0).fit(X)._nested.sizes == coarse_sizes(K)
 
 
 def test_a_second_round_is_for_small_codes_that_were_refined_anew(monkeypatch):
     first, second = Case(), Case()
     monkeypatch.setattr(ordered, "FEW_NUMBERS", 0)
-    solve_prefixes(first.nested, first.rows, LOSS, 3)
+    solve_prefixes(first.nested, first.rows, LOSS, 3, SIZES)
     monkeypatch.undo()
-    solve_prefixes(second.nested, second.rows, LOSS, 3)
+    solve_prefixes(second.nested, second.rows, LOSS, 3, SIZES)
     assert second.nested.sizes == first.nested.sizes == [1, 2, 3, 4, 5]
     layers = zip(first.nested.layers, second.nested.layers, strict=True)
     same = [torch.equal(a.weight, b.weight) for a, b in layers]
@@ -172,13 +176,13 @@ def test_a_second_round_is_for_small_codes_that_were_refined_anew(monkeypatch):
 def test_what_cannot_be_solved_is_left_alone():
     case = Case()
     case.nested.network.decoder = case.nested.network.decoder.linear
-    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     assert case.nested.sizes == []
 
 
 def test_sizes_that_beat_pca_are_kept():
     case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     case.sizes.is_pca[K - 1] = False
     sizes = case.choose()
     for n in range(2, K):
@@ -192,7 +196,7 @@ def test_sizes_that_beat_pca_are_kept():
 def test_what_has_no_layer_is_not_measured():
     """Its worth lies between that of its neighbours, in units of PCA's."""
     case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     forget(case.nested, 5)
     case.sizes.is_pca[K - 1] = False
     sizes = case.choose()
@@ -214,7 +218,7 @@ def test_sizes_that_do_not_are_pca():
 @pytest.mark.parametrize("whole_is_pca", [True, False])
 def test_between_two_sizes_both_must_be_better(whole_is_pca):
     case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0)
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     forget(case.nested, K - 1)
     case.sizes.is_pca[K - 1] = whole_is_pca
     assert case.choose().is_pca[K - 2] == whole_is_pca

@@ -148,5 +148,5 @@ def test_sizes_that_are_watched_and_solved(n):
         assert n == 1 or all(b / a <= most or b - a == 1 for a, b in pairs)
         assert len(sizes) <= n_each * np.log2(n) + 1
     # A layer for each size is large, of wide rows.
-    assert solved_sizes(n, 512) == solved
-    assert solved_sizes(n, 513) == coarse
+    assert solved_sizes(n, 1024) == solved
+    assert solved_sizes(n, 1025) == coarse
