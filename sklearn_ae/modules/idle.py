@@ -61,12 +61,19 @@ def _gives_zeros(module: Any) -> bool:
     last = module[-1] if isinstance(module, nn.Sequential) else module
     if isinstance(last, Gate):
         return not last.gain.any()
-    return isinstance(last, nn.Linear) and not (last.weight.any() or last.bias.any())
+    return isinstance(last, nn.Linear) and not (last.weight.any() or _adds(last))
 
 
 def _is_identity(layer: nn.Module) -> bool:
     """Tell whether a layer gives what it is given."""
-    if not isinstance(layer, nn.Linear) or layer.in_features != layer.out_features:
+    if not isinstance(layer, nn.Linear) or _adds(layer):
         return False
-    eye = torch.eye(layer.in_features, device=layer.weight.device, dtype=layer.weight.dtype)
-    return torch.equal(layer.weight, eye) and not layer.bias.any()
+    # By the weight: the attributes of what comes from a file may say something else.
+    weight = layer.weight
+    eye = torch.eye(len(weight), device=weight.device, dtype=weight.dtype)
+    return torch.equal(weight, eye)
+
+
+def _adds(layer: nn.Linear) -> bool:
+    """Tell whether a layer adds something to the products."""
+    return layer.bias is not None and bool(layer.bias.any())

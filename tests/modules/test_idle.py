@@ -125,6 +125,18 @@ def test_a_layer_that_does_more_than_pass_on_is_computed(name):
         assert list(network.decoder.correction) == layers
 
 
+def test_layers_as_files_may_have_them():
+    """Without a bias, and with attributes that say something else than the weight."""
+    network = make()
+    network.decoder.correction[2].bias = None
+    del network.decoder.correction[2].in_features
+    network.encoder.correction[-1].bias = None
+    before, n_before = rebuilt(network), n_called(network)
+    drop_idle_layers(network)
+    torch.testing.assert_close(rebuilt(network), before)
+    assert n_called(network) == n_before - 3
+
+
 def test_decoders_of_other_kinds_stay():
     network = Autoencoder(nn.Linear(N_COLUMNS, N_CODES), nn.Linear(N_CODES, N_COLUMNS))
     parts = list(network.modules())
