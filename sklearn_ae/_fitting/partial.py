@@ -20,7 +20,7 @@ from sklearn_ae._fitting.ordered import solve_prefixes
 from sklearn_ae._fitting.parts import make_parts
 from sklearn_ae._fitting.pieces import Piece, Published, is_due, rows_of, slots
 from sklearn_ae._fitting.rows import SummedRows
-from sklearn_ae._fitting.sizes import most_components, solved_sizes
+from sklearn_ae._fitting.sizes import most_components
 from sklearn_ae._fitting.start import MANY_ROWS, Start, find_start, principal_components
 from sklearn_ae._fitting.steps import (
     Task,
@@ -32,6 +32,7 @@ from sklearn_ae._fitting.steps import (
     make_nested,
     make_net,
     pca_of_all,
+    sizes_to_solve,
     solved_start,
     train,
     variance,
@@ -255,7 +256,7 @@ def _gone_on(piece, learner, published, new):
         if _is_replaced(new, fit, task, learner) or _is_stale(fit, task):
             return None
         if task.is_ordered and fit.nested is nested:
-            sizes = solved_sizes(len(nested.ratios), len(pca.mean))
+            sizes = sizes_to_solve(task, len(nested.ratios))
             solve_prefixes(nested, rows, net.criterion_, n_steps, sizes)
         choose(fit, task, errors, measured, trained)
     end(fit, task)

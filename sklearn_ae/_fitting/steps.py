@@ -241,11 +241,16 @@ def finish(fit, task):
             network.load_state_dict(before.state_dict())
             errors, fit.best_iter = earlier, 0
     if task.is_ordered and not fit.interrupted and (trains or not previous):
-        n = len(fit.nested.ratios)
-        # A start is to take little time.
-        sizes = solved_sizes(n, rows.train.rows.n_columns) if trains else coarse_sizes(n)
+        sizes = sizes_to_solve(task, len(fit.nested.ratios))
         solve_prefixes(fit.nested, rows, criterion, n_steps if trains else 0, sizes)
     return errors
+
+
+def sizes_to_solve(task: Task, n: int) -> list[int]:
+    """Return the sizes of prefixes to solve, below `n`; fewer of a start: it has little time."""
+    if task.training.max_iter == 0:
+        return coarse_sizes(n)
+    return solved_sizes(n, task.rows.train.rows.n_columns)
 
 
 def choose(fit, task, errors, measured, trained):

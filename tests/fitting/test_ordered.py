@@ -132,16 +132,29 @@ def test_prefixes_are_solved():
         assert torch.equal(weight, expected)
 
 
-@pytest.mark.parametrize("curved", [True, False])
-def test_a_size_between_the_coarse_ones_beats_what_lies_between_them(curved):
-    """Or has no layer of its own: on noise none is of use."""
-    case = Case(curved=curved)
+def test_a_size_between_the_coarse_ones_beats_what_lies_between_them():
+    case = Case()
     solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    assert (5 in case.nested.sizes) == curved
     own = case.error(5).loss
-    if curved:
-        forget(case.nested, 5)
-        assert own < 0.99 * case.error(5).loss
+    forget(case.nested, 5)
+    assert own < 0.99 * case.error(5).loss
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_a_size_whose_layer_is_worse_has_none_unless_it_is_a_coarse_one(monkeypatch, n):
+    solved = ordered.solve
+
+    def spoil(prefix, rows, criterion, n_steps):
+        errors = solved(prefix, rows, criterion, n_steps)
+        if prefix.decoder.linear.in_features == n:
+            nn.init.constant_(prefix.decoder.correction[-1].bias, 10.0)
+            errors = measure_errors(prefix, rows.choosing, criterion)
+        return errors
+
+    monkeypatch.setattr(ordered, "solve", spoil)
+    case = Case()
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
+    assert case.nested.sizes == [size for size in SIZES if size != 5 or n != 5]
 
 
 def forget(nested, n):
@@ -157,7 +170,9 @@ def test_a_start_and_wide_rows_have_fewer_layers(monkeypatch):
     monkeypatch.setattr(sizes_module, "WIDE", 7)
     assert fit(X)._nested.sizes == coarse_sizes(K) == [1, 2, 3, 4]
     monkeypatch.undo()
-    assert clone(fit.__self__).set_params(max_iter=0).fit(X)._nested.sizes == coarse_sizes(K)
+    start = clone(fit.__self__).set_params(max_iter=0)
+    assert start.fit(X)._nested.sizes == coarse_sizes(K)
+    assert start.partial_fit(X).partial_fit(X)._nested.sizes == coarse_sizes(K)
 
 
 def test_a_second_round_is_for_small_codes_that_were_refined_anew(monkeypatch):
