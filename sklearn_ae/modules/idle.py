@@ -9,6 +9,7 @@ from torch import nn
 
 from sklearn_ae.modules.autoencoder import Autoencoder
 from sklearn_ae.modules.corrected import Corrected, Gate
+from sklearn_ae.modules.pullback import forward_of
 
 
 def drop_idle_layers(network: Autoencoder) -> None:
@@ -22,12 +23,14 @@ def drop_idle_layers(network: Autoencoder) -> None:
     network : Autoencoder
         The corrections in its decoder are replaced, and not changed.
     """
-    encoder = network.encoder
-    if isinstance(encoder, Corrected) and _gives_zeros(encoder.correction):
+    encoder: Any = network.encoder
+    # A class tells too little: a user's may compute something else than the one that it is made of.
+    if forward_of(encoder) == Corrected.forward and _gives_zeros(encoder.correction):
         network.encoder = encoder.linear
     for part in _corrected(network.decoder):
-        if isinstance(part.correction, nn.Sequential):
-            part.correction = nn.Sequential(*(x for x in part.correction if not _is_identity(x)))
+        layers: Any = part.correction
+        if forward_of(layers) == nn.Sequential.forward:
+            part.correction = nn.Sequential(*(x for x in layers if not _is_identity(x)))
 
 
 @contextlib.contextmanager
@@ -58,15 +61,15 @@ def _corrected(decoder: nn.Module) -> list[Corrected]:
 
 def _gives_zeros(module: Any) -> bool:
     """Tell whether the last layer is known to give zeros."""
-    last = module[-1] if isinstance(module, nn.Sequential) else module
-    if isinstance(last, Gate):
+    last = module[-1] if forward_of(module) == nn.Sequential.forward else module
+    if forward_of(last) == Gate.forward:
         return not last.gain.any()
-    return isinstance(last, nn.Linear) and not (last.weight.any() or _adds(last))
+    return forward_of(last) == nn.Linear.forward and not (last.weight.any() or _adds(last))
 
 
-def _is_identity(layer: nn.Module) -> bool:
+def _is_identity(layer: Any) -> bool:
     """Tell whether a layer gives what it is given."""
-    if not isinstance(layer, nn.Linear) or _adds(layer):
+    if forward_of(layer) != nn.Linear.forward or _adds(layer):
         return False
     # By the weight: the attributes of what comes from a file may say something else.
     weight = layer.weight

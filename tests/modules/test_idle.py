@@ -125,6 +125,50 @@ def test_a_layer_that_does_more_than_pass_on_is_computed(name):
         assert list(network.decoder.correction) == layers
 
 
+class Bent(nn.Linear):
+    def forward(self, x):
+        return torch.relu(super().forward(x)) + 1
+
+
+def bend_decoder(network):
+    bent = Bent(8, 8)
+    bent.load_state_dict(network.decoder.correction[2].state_dict())
+    network.decoder.correction[2] = bent
+
+
+def bend_encoder(network):
+    network.encoder.correction[-1] = Bent(8, N_CODES)
+    nn.init.zeros_(network.encoder.correction[-1].weight)
+    nn.init.zeros_(network.encoder.correction[-1].bias)
+
+
+def hook(get_layer):
+    def change(network):
+        get_layer(network).register_forward_hook(lambda layer, inputs, output: output + 1)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        bend_decoder,
+        bend_encoder,
+        hook(lambda network: network.decoder.correction[2]),
+        hook(lambda network: network.decoder.correction),
+        hook(lambda network: network.encoder.correction[-1]),
+        hook(lambda network: network.encoder),
+    ],
+)
+def test_what_computes_something_else_is_computed(change):
+    """Whatever class it is of, and whatever its weights are."""
+    network = make()
+    change(network)
+    before = rebuilt(network)
+    drop_idle_layers(network)
+    torch.testing.assert_close(rebuilt(network), before)
+
+
 def test_layers_as_files_may_have_them():
     """Without a bias, and with attributes that say something else than the weight."""
     network = make()
