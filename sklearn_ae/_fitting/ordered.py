@@ -192,6 +192,7 @@ def choose_prefixes(
         ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
         theirs = measured(n)
         loss.append((ours.loss, theirs.loss))
+        sizes.pca_loss[n - 1] = theirs.loss
         square.append(ours.square / (theirs.square or 1.0))
         kept.append(
             rows.held_out is None

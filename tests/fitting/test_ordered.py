@@ -230,6 +230,20 @@ def test_sizes_that_do_not_are_pca():
     np.testing.assert_array_equal(sizes.score, sizes.pca_score)
 
 
+def test_losses_of_sizes_that_are_measured_are_not_interpolated():
+    """Of no loss, whether PCA's is a power of what it leaves or not."""
+    case, loss = Case(), nn.L1Loss()
+    solve_prefixes(case.nested, case.rows, loss, 0, SIZES)
+    case.sizes.is_pca[K - 1] = False
+    measured = case.measured_with(loss)
+    choose_prefixes(case.sizes, case.nested, measured, case.rows, loss, case.trained, n_steps=0)
+    for n in case.nested.sizes:
+        assert case.sizes.pca_loss[n - 1] == pytest.approx(measured(n).loss, rel=1e-6)
+        if not case.sizes.is_pca[n - 1]:
+            ours = measure_errors(case.nested.prefix(n), watched_rows(case.rows), loss)
+            assert case.sizes.loss[n - 1] == pytest.approx(ours.loss, rel=1e-6)
+
+
 @pytest.mark.parametrize("whole_is_pca", [True, False])
 def test_between_two_sizes_both_must_be_better(whole_is_pca):
     case = Case()
