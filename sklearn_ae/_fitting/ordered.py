@@ -1,6 +1,5 @@
 """Codes of every size: the prefixes of a trained code, solved, measured, and held against PCA."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,7 +10,7 @@ from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
 from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
 from sklearn_ae._fitting.rows import FitRows, enough_rows
-from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca
+from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca, with_middles
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
 from sklearn_ae.modules import Autoencoder, Nested
@@ -21,6 +20,8 @@ from sklearn_ae.modules.refined import refined
 SOME_ROWS = 2048
 # Of wide rows, so many or as many as have so many cells.
 FEWEST_ROWS, CELLS_TO_MEASURE = 512, 2**19
+# So many of these say what a prefix is worth that lies between two.
+FEW_ROWS, LEAST_FEW, CELLS_OF_FEW = 512, 128, 2**17
 # So many are enough to solve the last layer of a prefix: fewer of wide rows.
 MOST_ROWS, LEAST_ROWS, CELLS_TO_SOLVE = 4096, 1024, 2**20
 # So many steps of refinement are enough for the codes that a layer is first solved for.
@@ -29,9 +30,8 @@ FIRST_STEPS = 2
 # solved, by all steps, and the layer is solved anew for these. Larger ones gain little by that.
 FEW_NUMBERS = 3
 
-# Makes PCA of a size; says what it misses.
+# Makes PCA of a size.
 Linear = Callable[[int], Autoencoder]
-Measured = Callable[[int], Errors]
 
 
 @dataclass
@@ -76,20 +76,44 @@ def watched_rows(rows: FitRows) -> Rows:
     return some_rows(rows.train.rows) if rows.held_out is None else rows.held_out
 
 
-def measured_pca(linear: Linear, rows: Rows, criterion: nn.Module) -> Measured:
-    """Return what measures PCA of a size on rows, each size once."""
-    return functools.cache(lambda n: measure_errors(linear(n), rows, criterion))
+class MeasuredPCA:
+    """What PCA of a size misses of rows; each size is measured once.
+
+    Parameters
+    ----------
+    linear : callable
+        Makes PCA of a size.
+    rows : Rows
+        Of which.
+    criterion : nn.Module
+        The loss.
+    """
+
+    def __init__(self, linear: Linear, rows: Rows, criterion: nn.Module):
+        self.linear, self.rows, self.criterion = linear, rows, criterion
+        self._known: dict[int, Errors] = {}
+
+    def __call__(self, n: int) -> Errors:
+        """Return the errors of PCA of size `n`."""
+        if n not in self._known:
+            self._known[n] = measure_errors(self.linear(n), self.rows, self.criterion)
+        return self._known[n]
+
+    def of_few(self) -> "MeasuredPCA":
+        """Return what measures PCA on a share of the rows."""
+        few = enough_rows(self.rows, CELLS_OF_FEW, LEAST_FEW, FEW_ROWS)
+        return MeasuredPCA(self.linear, few, self.criterion)
 
 
-def sizes_of_pca(pca: PrincipalComponents, measured: Measured, rows: FitRows) -> Sizes:
+def sizes_of_pca(pca: PrincipalComponents, measured: MeasuredPCA, rows: FitRows) -> Sizes:
     """Return what PCA of every size is worth.
 
     Parameters
     ----------
     pca : PrincipalComponents
         Of the training rows.
-    measured : callable
-        What PCA of a size misses of `some_rows` of the watched ones.
+    measured : MeasuredPCA
+        Of `some_rows` of the watched ones.
     rows : FitRows
         The rows.
     """
@@ -105,7 +129,7 @@ def sizes_of_pca(pca: PrincipalComponents, measured: Measured, rows: FitRows) ->
     return Sizes(np.full(len(loss), True), loss, loss.copy(), score, score.copy())
 
 
-def losses_of_pca(left: np.ndarray, measured: Measured) -> np.ndarray:
+def losses_of_pca(left: np.ndarray, measured: MeasuredPCA) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
     known = [*coarse_sizes(len(left)), len(left)]
     losses = np.array([measured(size).loss for size in known])[::-1]
@@ -160,7 +184,7 @@ def solve_prefixes(
 def choose_prefixes(
     sizes: Sizes,
     nested: Nested,
-    measured: Measured,
+    measured: MeasuredPCA,
     rows: FitRows,
     criterion: nn.Module,
     trained: np.ndarray,
@@ -174,8 +198,8 @@ def choose_prefixes(
         Those of PCA, but what is known of the whole code.
     nested : Nested
         The model.
-    measured : callable
-        What PCA of a size misses of `some_rows` of the watched ones.
+    measured : MeasuredPCA
+        Of `some_rows` of the watched ones.
     rows : FitRows
         Where none are held out, every prefix is kept.
     criterion : nn.Module
@@ -185,19 +209,24 @@ def choose_prefixes(
     n_steps : int
         Steps that improve each code.
     """
-    n_components, some = len(nested.ratios), some_rows(watched_rows(rows))
-    looked_at = sorted({*coarse_sizes(n_components), *nested.sizes})
+    n_components, n_held_out = len(nested.ratios), len(rows.held_out or ())
+    known = sorted({*coarse_sizes(n_components), *nested.sizes})
+    *looked_at, _ = with_middles([*known, n_components])
+    few = measured.of_few()
     loss, square, kept = [], [], []
     for n in looked_at:
-        ours = measure_errors(refined(nested.prefix(n), n_steps), some, criterion)
-        theirs = measured(n)
+        # What lies between two layers is worth less than the mean of both, and takes longer.
+        pca = measured if n in known else few
+        theirs = pca(n)
+        ours = measure_errors(refined(nested.prefix(n), n_steps), pca.rows, criterion)
         loss.append((ours.loss, theirs.loss))
-        sizes.pca_loss[n - 1] = theirs.loss
         square.append(ours.square / (theirs.square or 1.0))
-        kept.append(
-            rows.held_out is None
-            or beats_pca(ours, theirs, trained[n - 1], n, rows.train.n, len(rows.held_out))
+        beats = not n_held_out or beats_pca(
+            ours, theirs, trained[n - 1], n, rows.train.n, n_held_out
         )
+        kept.append(float(beats))
+        if pca is measured:
+            sizes.pca_loss[n - 1] = theirs.loss
     last = n_components - 1
     left = (1 - sizes.score[last]) / ((1 - sizes.pca_score[last]) or 1.0)
     lost = np.array([*loss, (sizes.loss[last], sizes.pca_loss[last])])
@@ -205,13 +234,11 @@ def choose_prefixes(
     as_ratios = (lost > 0).all()
     lost = lost[:, 0] / lost[:, 1] if as_ratios else lost[:, 0] - lost[:, 1]
     size = np.arange(1, n_components)
-    known = np.log([*looked_at, n_components])
+    at = np.log([*looked_at, n_components])
     curved, left, lost = (
-        np.interp(np.log(size), known, part)
-        for part in (
-            [*map(float, kept), float(not sizes.is_pca[last])], [*square, left], lost,
-        )
-    )  # fmt: skip
+        np.interp(np.log(size), at, part)
+        for part in ([*kept, float(not sizes.is_pca[last])], [*square, left], lost)
+    )
     # Between two sizes, both must be better.
     is_pca = curved < 1 - 1e-9
     sizes.is_pca[size - 1] = is_pca

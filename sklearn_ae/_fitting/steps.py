@@ -12,14 +12,14 @@ import torch
 
 from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
-from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
+from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
 from sklearn_ae._fitting.fit import Fit, Previous
 from sklearn_ae._fitting.network import build_network, build_pca
 from sklearn_ae._fitting.ordered import (
+    MeasuredPCA,
     Sizes,
     choose_prefixes,
     losses_of_pca,
-    measured_pca,
     sizes_of_pca,
     solve_prefixes,
     some_rows,
@@ -144,7 +144,7 @@ def make_net(task, nested):
     if task.is_ordered:
         some = some_rows(rows.train.rows)
         left = left_by_pca(start.pca, some)[1:]
-        trained = losses_of_pca(left, measured_pca(task.linear, some, criterion))
+        trained = losses_of_pca(left, MeasuredPCA(task.linear, some, criterion))
         if n > 1:
             draw = np.random.default_rng(task.seed)
             prefixes = Prefixes(nested.ratios, trained.tolist(), watched_sizes(n), draw)
@@ -162,13 +162,13 @@ def make_net(task, nested):
     )
     if net.processes is not None:
         net.processes.align(list(net.module_.state_dict().values()))
-    return net, measured_pca(task.linear, some_rows(watched_rows(rows)), criterion), trained
+    return net, MeasuredPCA(task.linear, some_rows(watched_rows(rows)), criterion), trained
 
 
 def begin(
     task: Task,
     pca: PrincipalComponents,
-    measured: Callable[[int], Errors],
+    measured: MeasuredPCA,
     net: ReconstructionNet,
     nested: Nested,
     dtype: Any,
@@ -181,8 +181,8 @@ def begin(
         The fit.
     pca : PrincipalComponents
         Of the training rows, as large as a code can be.
-    measured : callable
-        Gives the errors of PCA of a size on some of the watched rows.
+    measured : MeasuredPCA
+        Of some of the watched rows.
     net : ReconstructionNet
         What will train.
     nested : Nested

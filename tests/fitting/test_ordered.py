@@ -14,9 +14,9 @@ from sklearn_ae._fitting import sizes as sizes_module
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
 from sklearn_ae._fitting.network import build_network, build_pca
 from sklearn_ae._fitting.ordered import (
+    MeasuredPCA,
     choose_prefixes,
     losses_of_pca,
-    measured_pca,
     sizes_of_pca,
     solve_prefixes,
     watched_rows,
@@ -66,12 +66,12 @@ class Case:
         )
         train = self.rows.train.rows
         left = left_by_pca(self.pca, train)[1:]
-        self.trained = losses_of_pca(left, measured_pca(self.linear, train, LOSS))
+        self.trained = losses_of_pca(left, MeasuredPCA(self.linear, train, LOSS))
         self.measured = self.measured_with(LOSS)
         self.sizes = sizes_of_pca(self.pca, self.measured, self.rows)
 
     def measured_with(self, loss):
-        return measured_pca(self.linear, watched_rows(self.rows), loss)
+        return MeasuredPCA(self.linear, watched_rows(self.rows), loss)
 
     def error(self, n):
         some = self.rows.held_out or self.rows.train.rows
@@ -115,8 +115,8 @@ def test_each_size_of_pca_is_measured_once(monkeypatch):
 
     monkeypatch.setattr(ordered, "measure_errors", measure)
     case.choose()
-    # Prefixes alone: PCA of these sizes is known.
-    assert len(measured) == len(coarse_sizes(K))
+    # Prefixes alone: PCA of these sizes is known, but for a middle on a share of the rows.
+    assert len(measured) == len(coarse_sizes(K)) + 2
 
 
 def test_prefixes_are_solved():
@@ -208,15 +208,33 @@ def test_sizes_that_beat_pca_are_kept():
         assert sizes.score[n - 1] == pytest.approx(explained(errors.square, total), abs=1e-4)
 
 
-def test_what_has_no_layer_is_not_measured():
-    """Its worth lies between that of its neighbours, in units of PCA's."""
+@pytest.mark.parametrize("n_few", [40, 1000])
+def test_middles_without_a_layer_are_measured_on_a_share_of_the_rows(monkeypatch, n_few):
+    monkeypatch.setattr(ordered, "FEW_ROWS", n_few)
+    case = Case()
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
+    forget(case.nested, 5)
+    case.sizes.is_pca[K - 1] = False
+    few = case.rows.held_out.sample(n_few)
+    ours, pca = (measure_errors(part(5), few, LOSS) for part in (case.nested.prefix, case.linear))
+    # In units of PCA's.
+    sizes = case.choose()
+    assert sizes.loss[4] == pytest.approx(ours.loss / pca.loss * sizes.pca_loss[4], rel=1e-6)
+    left = ours.square / pca.square * (1 - sizes.pca_score[4])
+    assert sizes.score[4] == pytest.approx(1 - left, rel=1e-6)
+
+
+def test_what_is_not_measured_lies_between_its_neighbours(monkeypatch):
+    """In units of PCA's, in the logarithm of the size."""
+    monkeypatch.setattr(ordered, "with_middles", list)
     case = Case()
     solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     forget(case.nested, 5)
     case.sizes.is_pca[K - 1] = False
     sizes = case.choose()
     ratios = sizes.loss / sizes.pca_loss
-    assert min(ratios[3], ratios[5]) <= ratios[4] <= max(ratios[3], ratios[5])
+    share = np.log(5 / 4) / np.log(6 / 4)
+    assert ratios[4] == pytest.approx((1 - share) * ratios[3] + share * ratios[5], rel=1e-6)
 
 
 def test_sizes_that_do_not_are_pca():
@@ -245,12 +263,24 @@ def test_losses_of_sizes_that_are_measured_are_not_interpolated():
 
 
 @pytest.mark.parametrize("whole_is_pca", [True, False])
-def test_between_two_sizes_both_must_be_better(whole_is_pca):
+def test_between_two_sizes_both_must_be_better(monkeypatch, whole_is_pca):
+    monkeypatch.setattr(ordered, "with_middles", list)
     case = Case()
     solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     forget(case.nested, K - 1)
     case.sizes.is_pca[K - 1] = whole_is_pca
     assert case.choose().is_pca[K - 2] == whole_is_pca
+
+
+def test_a_middle_must_beat_pca_itself():
+    case = Case()
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
+    forget(case.nested, 5)
+    case.sizes.is_pca[K - 1] = False
+    assert not case.choose().is_pca[3:].any()
+    # Of this size alone.
+    case.trained[4] = 1e6
+    assert case.choose().is_pca[3:].tolist() == [False, True, False]
 
 
 def test_without_rows_that_are_held_out_all_are_kept():
