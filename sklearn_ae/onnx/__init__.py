@@ -60,7 +60,8 @@ def to_onnx(estimator: Any, part: str = "transform") -> Any:
     ('X', 'Y')
     """
     check_is_fitted(estimator)
-    if part not in PARTS:
+    # An array is not compared with each of them.
+    if not isinstance(part, str) or part not in PARTS:
         raise ValueError(f"part={part!r} must be one of {', '.join(map(repr, PARTS))}.")
     if part == "inverse_transform" and estimator._code_layer is not None:
         raise ValueError(
