@@ -73,8 +73,11 @@ def _is_identity(layer: Any) -> bool:
         return False
     # By the weight: the attributes of what comes from a file may say something else.
     weight = layer.weight
-    eye = torch.eye(len(weight), device=weight.device, dtype=weight.dtype)
-    return torch.equal(weight, eye)
+    n_outputs, n_inputs = weight.shape
+    # An identity as wide as rows may be takes more memory than all else.
+    if n_outputs != n_inputs:
+        return False
+    return torch.equal(weight, torch.eye(n_inputs, device=weight.device, dtype=weight.dtype))
 
 
 def _adds(layer: nn.Linear) -> bool:

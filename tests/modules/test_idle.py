@@ -186,3 +186,14 @@ def test_decoders_of_other_kinds_stay():
     parts = list(network.modules())
     with without_idle_layers(network):
         assert list(network.modules()) == parts
+
+
+def test_wide_layers_are_not_compared_with_an_identity_as_wide(monkeypatch):
+    """It would take more memory than all else."""
+    network, sizes = make(), []
+    decoder = network.decoder.correction
+    eye = torch.eye
+    monkeypatch.setattr(torch, "eye", lambda n, **kwargs: (sizes.append(n), eye(n, **kwargs))[1])
+    drop_idle_layers(network)
+    assert decoder[0].weight.shape == (8, N_CODES)
+    assert sizes == [8]
