@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from torch import nn
@@ -10,7 +11,7 @@ from sklearn_ae._fitting.choice import beats_pca
 from sklearn_ae._fitting.closed_form import solve
 from sklearn_ae._fitting.errors import Errors, explained, mean_square, measure_errors
 from sklearn_ae._fitting.rows import FitRows, enough_rows
-from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca, with_middles
+from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
 from sklearn_ae.modules import Autoencoder, Nested
@@ -209,40 +210,40 @@ def choose_prefixes(
     n_steps : int
         Steps that improve each code.
     """
-    n_components, n_held_out = len(nested.ratios), len(rows.held_out or ())
-    known = sorted({*coarse_sizes(n_components), *nested.sizes})
-    *looked_at, _ = with_middles([*known, n_components])
-    few = measured.of_few()
-    loss, square, kept = [], [], []
-    for n in looked_at:
-        # What lies between two layers is worth less than the mean of both, and takes longer.
-        pca = measured if n in known else few
-        theirs = pca(n)
-        ours = measure_errors(refined(nested.prefix(n), n_steps), pca.rows, criterion)
-        loss.append((ours.loss, theirs.loss))
-        square.append(ours.square / (theirs.square or 1.0))
-        beats = not n_held_out or beats_pca(
-            ours, theirs, trained[n - 1], n, rows.train.n, n_held_out
-        )
-        kept.append(float(beats))
-        if pca is measured:
-            sizes.pca_loss[n - 1] = theirs.loss
+    n_components = len(nested.ratios)
     last = n_components - 1
+
+    def compare(n: int, pca: MeasuredPCA) -> tuple[float, float, float, bool]:
+        """Return the losses of a prefix and of PCA, the ratio of squares, and whether it wins."""
+        ours = measure_errors(refined(nested.prefix(n), n_steps), pca.rows, criterion)
+        theirs = pca(n)
+        wins = rows.held_out is None or beats_pca(
+            ours, theirs, trained[n - 1], n, rows.train.n, len(rows.held_out)
+        )
+        return ours.loss, theirs.loss, ours.square / (theirs.square or 1.0), wins
+
     left = (1 - sizes.score[last]) / ((1 - sizes.pca_score[last]) or 1.0)
-    lost = np.array([*loss, (sizes.loss[last], sizes.pca_loss[last])])
+    found = {n_components: (sizes.loss[last], sizes.pca_loss[last], left, not sizes.is_pca[last])}
+    known, few = sorted({*coarse_sizes(n_components), *nested.sizes}), measured.of_few()
+    for n in known:
+        found[n] = compare(n, measured)
+        sizes.pca_loss[n - 1] = measured(n).loss
+    # A decoder between two others is worth less than what lies between theirs, and takes longer.
+    for below, above in pairwise([*known, n_components]):
+        middle = (below + above) // 2
+        if middle > below and found[below][-1] and found[above][-1]:
+            found[middle] = compare(middle, few)
+    at = sorted(found)
+    loss, pca_loss, left, wins = np.array([found[n] for n in at], dtype=float).T
     # A user's loss may have any sign.
-    as_ratios = (lost > 0).all()
-    lost = lost[:, 0] / lost[:, 1] if as_ratios else lost[:, 0] - lost[:, 1]
+    as_ratios = (loss > 0).all() and (pca_loss > 0).all()
+    lost = loss / pca_loss if as_ratios else loss - pca_loss
     size = np.arange(1, n_components)
-    at = np.log([*looked_at, n_components])
-    curved, left, lost = (
-        np.interp(np.log(size), at, part)
-        for part in ([*kept, float(not sizes.is_pca[last])], [*square, left], lost)
-    )
+    curved, left, lost = (np.interp(np.log(size), np.log(at), x) for x in (wins, left, lost))
     # Between two sizes, both must be better.
     is_pca = curved < 1 - 1e-9
     sizes.is_pca[size - 1] = is_pca
     pca_loss, pca_score = sizes.pca_loss[size - 1], sizes.pca_score[size - 1]
-    found = lost * pca_loss if as_ratios else pca_loss + lost
-    sizes.loss[size - 1] = np.where(is_pca, pca_loss, found)
+    loss = lost * pca_loss if as_ratios else pca_loss + lost
+    sizes.loss[size - 1] = np.where(is_pca, pca_loss, loss)
     sizes.score[size - 1] = np.where(is_pca, pca_score, 1 - left * (1 - pca_score))

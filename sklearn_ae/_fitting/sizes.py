@@ -1,6 +1,5 @@
 """How large codes can be, up to what size a network is trained, and which sizes are looked at."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from numbers import Integral
@@ -142,11 +141,6 @@ def solved_sizes(n: int, n_columns: int) -> list[int]:
     5 and 10 numbers miss a fifth more on average. But of wide rows each takes its memory.
     """
     return _in_doublings(n, 4 if n_columns <= WIDE else 2)
-
-
-def with_middles(sizes: list[int]) -> list[int]:
-    """Return ascending sizes and, of any two that are not neighbours, the middle."""
-    return sorted({*sizes, *((a + b) // 2 for a, b in itertools.pairwise(sizes))})
 
 
 def _in_doublings(n, parts):

@@ -14,6 +14,7 @@ from sklearn_ae._autoencoder import AutoencoderTransformer
 from sklearn_ae._denoising import DenoisingAutoencoderTransformer
 from sklearn_ae.modules import AttentionEncoder, RefinedEncoder
 
+KINDS = AutoencoderTransformer, DenoisingAutoencoderTransformer
 PARTS = ("transform", "inverse_transform", "reconstruct")
 # Rows to trace with: neither of the numbers that torch takes for constants.
 ROWS = 3
@@ -43,6 +44,8 @@ def to_onnx(estimator: Any, part: str = "transform") -> Any:
     ------
     ImportError
         If onnx or onnxscript is not installed.
+    TypeError
+        If the estimator is none of these, or `part` is no str.
     ValueError
         If `part` is none of these, the codes of a hidden layer were to be decoded, or a module of
         the user cannot be converted.
@@ -59,10 +62,20 @@ def to_onnx(estimator: Any, part: str = "transform") -> Any:
     >>> model.graph.input[0].name, model.graph.output[0].name
     ('X', 'Y')
     """
+    if not isinstance(estimator, KINDS):
+        raise TypeError(
+            f"estimator must be an {' or '.join(kind.__name__ for kind in KINDS)}, not of type "
+            f"{type(estimator).__name__}. A pipeline around it is converted by skl2onnx.to_onnx, "
+            "after sklearn_ae.onnx.register()."
+        )
     check_is_fitted(estimator)
-    # An array is not compared with each of them.
-    if not isinstance(part, str) or part not in PARTS:
-        raise ValueError(f"part={part!r} must be one of {', '.join(map(repr, PARTS))}.")
+    parts = ", ".join(map(repr, PARTS))
+    if not isinstance(part, str):
+        raise TypeError(
+            f"part must be one of {parts}, not of type {type(part).__name__}: no rows are needed."
+        )
+    if part not in PARTS:
+        raise ValueError(f"part={part!r} must be one of {parts}.")
     if part == "inverse_transform" and estimator._code_layer is not None:
         raise ValueError(
             f"part='inverse_transform' cannot decode the activations of hidden layer "
@@ -94,7 +107,7 @@ def register() -> None:
     >>> model = skl2onnx.to_onnx(pipe.fit(X), X[:1])
     """
     skl2onnx = _needed("skl2onnx")
-    for cls in (AutoencoderTransformer, DenoisingAutoencoderTransformer):
+    for cls in KINDS:
         skl2onnx.update_registered_converter(
             cls, f"SklearnAe{cls.__name__}", _set_shape, _add_to_pipeline
         )

@@ -115,8 +115,9 @@ def test_each_size_of_pca_is_measured_once(monkeypatch):
 
     monkeypatch.setattr(ordered, "measure_errors", measure)
     case.choose()
-    # Prefixes alone: PCA of these sizes is known, but for a middle on a share of the rows.
-    assert len(measured) == len(coarse_sizes(K)) + 2
+    # Prefixes alone: PCA of these sizes is known. One of them is PCA, and with it the middle.
+    assert case.sizes.is_pca[3:5].all()
+    assert len(measured) == len(coarse_sizes(K))
 
 
 def test_prefixes_are_solved():
@@ -226,7 +227,7 @@ def test_middles_without_a_layer_are_measured_on_a_share_of_the_rows(monkeypatch
 
 def test_what_is_not_measured_lies_between_its_neighbours(monkeypatch):
     """In units of PCA's, in the logarithm of the size."""
-    monkeypatch.setattr(ordered, "with_middles", list)
+    monkeypatch.setattr(ordered, "pairwise", lambda sizes: [])
     case = Case()
     solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     forget(case.nested, 5)
@@ -263,8 +264,7 @@ def test_losses_of_sizes_that_are_measured_are_not_interpolated():
 
 
 @pytest.mark.parametrize("whole_is_pca", [True, False])
-def test_between_two_sizes_both_must_be_better(monkeypatch, whole_is_pca):
-    monkeypatch.setattr(ordered, "with_middles", list)
+def test_between_two_sizes_both_must_be_better(whole_is_pca):
     case = Case()
     solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
     forget(case.nested, K - 1)

@@ -18,7 +18,6 @@ from sklearn_ae._fitting.sizes import (
     trained_size,
     used_size,
     watched_sizes,
-    with_middles,
 )
 from sklearn_ae._fitting.start import principal_components
 from sklearn_ae._parameters import read_parameters
@@ -151,11 +150,3 @@ def test_sizes_that_are_watched_and_solved(n):
     # A layer for each size is large, of wide rows.
     assert solved_sizes(n, 1024) == solved
     assert solved_sizes(n, 1025) == coarse
-
-
-@pytest.mark.parametrize(
-    "sizes, expected",
-    [([5], [5]), ([1, 2, 3], [1, 2, 3]), ([4, 6, 7, 12], [4, 5, 6, 7, 9, 12]), ([], [])],
-)
-def test_with_middles(sizes, expected):
-    assert with_middles(sizes) == expected
