@@ -109,7 +109,7 @@ def test_errors():
     # As skl2onnx is called.
     with pytest.raises(TypeError, match=r"part must be one of 'transform', .* no rows are needed"):
         ours.to_onnx(model, X[:1])
-    with pytest.raises(TypeError, match=r"not of type Pipeline\. .* register\(\)"):
+    with pytest.raises(TypeError, match=r"not of type Pipeline\. .*register\(\)"):
         ours.to_onnx(make_pipeline(model))
     with pytest.raises(ValueError, match="code_layer=0"):
         ours.to_onnx(model, "inverse_transform")
