@@ -101,9 +101,9 @@ class MeasuredPCA:
         return self._known[n]
 
     def of_few(self) -> "MeasuredPCA":
-        """Return what measures PCA on a share of the rows."""
+        """Return what measures PCA on a share of the rows; itself, where that is all of them."""
         few = enough_rows(self.rows, CELLS_OF_FEW, LEAST_FEW, FEW_ROWS)
-        return MeasuredPCA(self.linear, few, self.criterion)
+        return self if few is self.rows else MeasuredPCA(self.linear, few, self.criterion)
 
 
 def sizes_of_pca(pca: PrincipalComponents, measured: MeasuredPCA, rows: FitRows) -> Sizes:
@@ -214,9 +214,14 @@ def choose_prefixes(
     last = n_components - 1
 
     def compare(n: int, pca: MeasuredPCA) -> tuple[float, float, float, bool]:
-        """Return the losses of a prefix and of PCA, the ratio of squares, and whether it wins."""
+        """Return the losses of a prefix and of PCA, the ratio of squares, and whether it wins.
+
+        What PCA loses of all rows that are looked at is kept.
+        """
         ours = measure_errors(refined(nested.prefix(n), n_steps), pca.rows, criterion)
         theirs = pca(n)
+        if pca is measured:
+            sizes.pca_loss[n - 1] = theirs.loss
         wins = rows.held_out is None or beats_pca(
             ours, theirs, trained[n - 1], n, rows.train.n, len(rows.held_out)
         )
@@ -227,7 +232,6 @@ def choose_prefixes(
     known, few = sorted({*coarse_sizes(n_components), *nested.sizes}), measured.of_few()
     for n in known:
         found[n] = compare(n, measured)
-        sizes.pca_loss[n - 1] = measured(n).loss
     # A decoder between two others is worth less than what lies between theirs, and takes longer.
     for below, above in pairwise([*known, n_components]):
         middle = (below + above) // 2

@@ -225,6 +225,23 @@ def test_middles_without_a_layer_are_measured_on_a_share_of_the_rows(monkeypatch
     assert sizes.score[4] == pytest.approx(1 - left, rel=1e-6)
 
 
+def test_losses_of_a_middle_are_exact_where_the_share_is_all_rows():
+    """Whatever the loss."""
+    case, loss = Case(), nn.L1Loss()
+    solve_prefixes(case.nested, case.rows, loss, 0, SIZES)
+    forget(case.nested, 5)
+    case.sizes.is_pca[K - 1] = False
+    measured = case.measured_with(loss)
+    choose_prefixes(case.sizes, case.nested, measured, case.rows, loss, case.trained, n_steps=0)
+    ours, pca = (
+        measure_errors(part(5), case.rows.held_out, loss)
+        for part in (case.nested.prefix, case.linear)
+    )
+    assert not case.sizes.is_pca[4]
+    assert case.sizes.pca_loss[4] == pytest.approx(pca.loss, rel=1e-6)
+    assert case.sizes.loss[4] == pytest.approx(ours.loss, rel=1e-6)
+
+
 def test_what_is_not_measured_lies_between_its_neighbours(monkeypatch):
     """In units of PCA's, in the logarithm of the size."""
     monkeypatch.setattr(ordered, "pairwise", lambda sizes: [])
