@@ -14,7 +14,7 @@ from sklearn_ae._fitting.rows import FitRows, enough_rows
 from sklearn_ae._fitting.sizes import coarse_sizes, left_by_pca
 from sklearn_ae._fitting.start import PrincipalComponents
 from sklearn_ae._rows import Rows
-from sklearn_ae.modules import Autoencoder, Nested
+from sklearn_ae.modules import Autoencoder, ClippedProbabilities, Nested
 from sklearn_ae.modules.refined import refined
 
 # So many rows, drawn at random, say what a prefix is worth.
@@ -100,6 +100,11 @@ class MeasuredPCA:
             self._known[n] = measure_errors(self.linear(n), self.rows, self.criterion)
         return self._known[n]
 
+    @property
+    def clips(self) -> bool:
+        """Whether rows that PCA gives are clipped: what is missed is not what it leaves, then."""
+        return isinstance(self.linear(1).decoder, ClippedProbabilities)
+
     def of_few(self) -> "MeasuredPCA":
         """Return what measures PCA on a share of the rows; itself, where that is all of them."""
         few = enough_rows(self.rows, CELLS_OF_FEW, LEAST_FEW, FEW_ROWS)
@@ -119,26 +124,32 @@ def sizes_of_pca(pca: PrincipalComponents, measured: MeasuredPCA, rows: FitRows)
         The rows.
     """
     watched = watched_rows(rows)
-    some, left, total = (
-        some_rows(watched),
-        left_by_pca(pca, watched)[1:],
-        mean_square(watched),
-    )
-    score = np.array([explained(square, total) for square in left])
-    left = left if some is watched else left_by_pca(pca, some)[1:]
+    some = some_rows(watched)
+    left = left_by_pca(pca, some)[1:]
     loss = losses_of_pca(left, measured)
+    if measured.clips:
+        square, of = _between(left, measured, "square"), some
+    else:
+        square, of = (left if some is watched else left_by_pca(pca, watched)[1:]), watched
+    total = mean_square(of)
+    score = np.array([explained(error, total) for error in square])
     return Sizes(np.full(len(loss), True), loss, loss.copy(), score, score.copy())
 
 
 def losses_of_pca(left: np.ndarray, measured: MeasuredPCA) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
+    return _between(left, measured, "loss")
+
+
+def _between(left, measured, what):
+    """Return this error of PCA of each size: measured at some, between them by what is left."""
     known = [*coarse_sizes(len(left)), len(left)]
-    losses = np.array([measured(size).loss for size in known])[::-1]
+    errors = np.array([getattr(measured(size), what) for size in known])[::-1]
     at = left[np.array(known) - 1][::-1]
-    if left.min() > 0 and losses.min() > 0:
+    if left.min() > 0 and errors.min() > 0:
         # A power of what is left, as squared and absolute errors are.
-        return np.exp(np.interp(np.log(left), np.log(at), np.log(losses)))
-    return np.interp(left, at, losses)
+        return np.exp(np.interp(np.log(left), np.log(at), np.log(errors)))
+    return np.interp(left, at, errors)
 
 
 def solve_prefixes(

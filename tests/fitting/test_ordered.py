@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer
+from sklearn_ae import _fitting as fitting
 from sklearn_ae._fitting import ordered, steps
 from sklearn_ae._fitting import sizes as sizes_module
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
@@ -82,6 +84,35 @@ class Case:
             self.sizes, self.nested, self.measured, self.rows, LOSS, self.trained, n_steps=0
         )
         return self.sizes
+
+
+@pytest.mark.parametrize("init", ["pca", "random"])
+@pytest.mark.parametrize("max_iter", [0, 10])
+def test_what_is_explained_of_probabilities_is_what_clipped_rows_explain(
+    monkeypatch, init, max_iter
+):
+    """Of sizes that are PCA and of those that are not; against rows that are rebuilt."""
+    X = (rows_of(True).all.X > 0).astype(float)
+    chosen = draw_rows(len(X), 0.2, 0)
+    monkeypatch.setattr(fitting, "draw_rows", lambda *of: chosen)
+    model = AutoencoderTransformer(
+        K, loss="binary_log_loss", hidden_layer_sizes=(64,), init=init, max_iter=max_iter,
+        random_state=0, transform_max_iter=0, device="cpu",
+    ).fit(X)  # fmt: skip
+    train, held_out = np.delete(X, chosen, axis=0), X[chosen]
+
+    def explained_by(rebuilt):
+        return 1 - np.square(held_out - rebuilt).mean() / np.square(held_out - X.mean(0)).mean()
+
+    found = set()
+    for n in (1, 2, 3, 4, 6) if init == "pca" else [6]:
+        part, pca = model.truncated(n) if n < K else model, PCA(n).fit(train)
+        by_pca = pca.inverse_transform(pca.transform(held_out)).clip(0.01, 0.99)
+        by_model = by_pca if part.is_pca_ else part.inverse_transform(part.transform(held_out))
+        assert part.pca_score_ == pytest.approx(explained_by(by_pca), abs=1e-5)
+        assert part.score_ == pytest.approx(explained_by(by_model), abs=1e-5)
+        found.add(part.is_pca_)
+    assert (False in found) == (max_iter > 0 or init == "random")
 
 
 @pytest.mark.parametrize("hold_out", [True, False])
