@@ -59,7 +59,8 @@ class SizesMixin:
         Parameters
         ----------
         n_components : int
-            How many; at most as many as were fitted (`max_components`, or `n_components_`).
+            How many; at most as many as were fitted (`max_components`, or `n_components_`; of a fit
+            with a share of the variance, a few more may have been).
 
         Returns
         -------
