@@ -204,8 +204,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         that this model explains; None without `early_stopping`. Of a size below the one that is
         trained, `score_` and `best_loss_` are measured on some of these rows, or lie between two
         sizes that are. The rows have chosen the model: an honest figure takes rows that `fit` has
-        not seen, and `score`. This PCA is that of the rows that are not held out. With
-        ``loss="binary_log_loss"`` its rows are clipped to probabilities from 0.01 to 0.99.
+        not seen, and `score`. This PCA is that of the rows that are not held out.
     is_pca_ : bool
         Whether codes of `n_components_` numbers are PCA's, of all rows: at this size nothing beat
         PCA on the held-out rows by more than the sampling error, or PCA leaves next to nothing.

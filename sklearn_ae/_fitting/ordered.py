@@ -100,10 +100,13 @@ class MeasuredPCA:
             self._known[n] = measure_errors(self.linear(n), self.rows, self.criterion)
         return self._known[n]
 
-    @property
-    def clips(self) -> bool:
-        """Whether rows that PCA gives are clipped: what is missed is not what it leaves, then."""
-        return isinstance(self.linear(1).decoder, ClippedProbabilities)
+    def left(self, n: int) -> float:
+        """Return the mean square over all cells that PCA leaves, its rows not clipped."""
+        network = self.linear(n)
+        if not isinstance(network.decoder, ClippedProbabilities):
+            return self(n).square
+        network = Autoencoder(network.encoder, network.decoder.decoder)
+        return measure_errors(network, self.rows, self.criterion).square
 
     def of_few(self) -> "MeasuredPCA":
         """Return what measures PCA on a share of the rows; itself, where that is all of them."""
@@ -124,32 +127,26 @@ def sizes_of_pca(pca: PrincipalComponents, measured: MeasuredPCA, rows: FitRows)
         The rows.
     """
     watched = watched_rows(rows)
-    some = some_rows(watched)
-    left = left_by_pca(pca, some)[1:]
+    some, left, total = (
+        some_rows(watched),
+        left_by_pca(pca, watched)[1:],
+        mean_square(watched),
+    )
+    score = np.array([explained(square, total) for square in left])
+    left = left if some is watched else left_by_pca(pca, some)[1:]
     loss = losses_of_pca(left, measured)
-    if measured.clips:
-        square, of = _between(left, measured, "square"), some
-    else:
-        square, of = (left if some is watched else left_by_pca(pca, watched)[1:]), watched
-    total = mean_square(of)
-    score = np.array([explained(error, total) for error in square])
     return Sizes(np.full(len(loss), True), loss, loss.copy(), score, score.copy())
 
 
 def losses_of_pca(left: np.ndarray, measured: MeasuredPCA) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
-    return _between(left, measured, "loss")
-
-
-def _between(left, measured, what):
-    """Return this error of PCA of each size: measured at some, between them by what is left."""
     known = [*coarse_sizes(len(left)), len(left)]
-    errors = np.array([getattr(measured(size), what) for size in known])[::-1]
+    losses = np.array([measured(size).loss for size in known])[::-1]
     at = left[np.array(known) - 1][::-1]
-    if left.min() > 0 and errors.min() > 0:
+    if left.min() > 0 and losses.min() > 0:
         # A power of what is left, as squared and absolute errors are.
-        return np.exp(np.interp(np.log(left), np.log(at), np.log(errors)))
-    return np.interp(left, at, errors)
+        return np.exp(np.interp(np.log(left), np.log(at), np.log(losses)))
+    return np.interp(left, at, losses)
 
 
 def solve_prefixes(
@@ -236,7 +233,7 @@ def choose_prefixes(
         wins = rows.held_out is None or beats_pca(
             ours, theirs, trained[n - 1], n, rows.train.n, len(rows.held_out)
         )
-        return ours.loss, theirs.loss, ours.square / (theirs.square or 1.0), wins
+        return ours.loss, theirs.loss, ours.square / (pca.left(n) or 1.0), wins
 
     left = (1 - sizes.score[last]) / ((1 - sizes.pca_score[last]) or 1.0)
     found = {n_components: (sizes.loss[last], sizes.pca_loss[last], left, not sizes.is_pca[last])}

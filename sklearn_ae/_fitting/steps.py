@@ -266,9 +266,9 @@ def choose(fit, task, errors, measured, trained):
     # Without an order there is no other size.
     sizes.is_pca[n - 1 if task.is_ordered else slice(None)] = False
     sizes.loss[n - 1], sizes.score[n - 1] = errors.loss, explained(errors.square, total)
-    pca_errors = measure_errors(task.linear(n), watched, criterion)
-    sizes.pca_loss[n - 1] = pca_errors.loss
-    sizes.pca_score[n - 1] = explained(pca_errors.square, total)
+    if rows.held_out is not None:
+        pca_errors = measure_errors(task.linear(n), rows.held_out, criterion)
+        sizes.pca_loss[n - 1] = pca_errors.loss
     if not task.is_ordered:
         return
     if rows.held_out is not None:
