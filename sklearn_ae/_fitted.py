@@ -200,7 +200,8 @@ class FittedMixin(SizesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X has {Z.shape[1]} columns, but {type(self).__name__} is expecting codes of "
-                f"{self.n_components_} components."
+                f"{self.n_components_} components. Codes of another size are decoded by the "
+                "estimator that made them: `truncated(n)`."
             )
 
     def _validated(self, X: Any, **checks: Any) -> Any:

@@ -13,12 +13,21 @@ from torch import nn
 from sklearn_ae._array_api import as_rows, like
 from sklearn_ae._device import own_settings
 from sklearn_ae._rows import Scaling, as_tensor, row_blocks
-from sklearn_ae.modules import Autoencoder, Rescaled, settled
+from sklearn_ae.modules import (
+    Autoencoder,
+    ClippedProbabilities,
+    CorrectedProbabilities,
+    Probabilities,
+    Rescaled,
+    settled,
+)
 from sklearn_ae.modules.hidden import hidden_layers
 from sklearn_ae.modules.idle import drop_idle_layers
 from sklearn_ae.modules.light import is_light
 from sklearn_ae.modules.refined import one_pass, refined
 
+# Decoders that give probabilities, but for rounding.
+PROBABILITIES = Probabilities, ClippedProbabilities, CorrectedProbabilities
 # Of the spread of a number: how far a derivative looks to both sides.
 STEP = 1e-4
 # Rows that lie so many scales away are computed in float64: their squares would leave float32.
@@ -70,10 +79,14 @@ def in_user_units(
     if whitening is not None:
         mean, deviation = (torch.tensor(w, dtype=shift.dtype, device=device) for w in whitening)
         code_shift, code_scale = -mean / deviation, scale / deviation
+    are_probabilities = isinstance(network.decoder, PROBABILITIES)
     module = Autoencoder(
         Rescaled(network.encoder, shift, scale, code_shift, code_scale),
-        Rescaled(network.decoder, code_shift, code_scale, shift, scale),
-    ).eval()
+        Rescaled(
+            network.decoder, code_shift, code_scale, shift, scale,
+            are_probabilities=are_probabilities,
+        ),
+    ).eval()  # fmt: skip
     if code_layer is None:
         return module, module.encoder
     layer = hidden_layers(network)[code_layer]

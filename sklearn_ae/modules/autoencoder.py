@@ -62,6 +62,8 @@ class Rescaled(nn.Module):
         Where the columns lie.
     scale_in, scale_out : float or Tensor, as the shifts
         How wide they spread.
+    are_probabilities : bool, default=False
+        Whether the results are: rounding does not carry these out of [0, 1].
     """
 
     shift_in: torch.Tensor
@@ -76,9 +78,12 @@ class Rescaled(nn.Module):
         scale_in: float | torch.Tensor,
         shift_out: torch.Tensor,
         scale_out: float | torch.Tensor,
+        *,
+        are_probabilities: bool = False,
     ):
         super().__init__()
         self.module = module
+        self.are_probabilities = are_probabilities
         self.register_buffer("shift_in", shift_in)
         self.register_buffer("shift_out", shift_out)
         for name, scale, shift in (
@@ -91,8 +96,10 @@ class Rescaled(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)``, both in the user's units."""
         inputs = (x.to(self.shift_in.dtype) - self.shift_in) / self.scale_in
-        outputs = self.within(inputs)
-        return (outputs * self.scale_out + self.shift_out).to(x.dtype)
+        outputs = self.within(inputs) * self.scale_out + self.shift_out
+        if self.are_probabilities:
+            outputs = outputs.clamp(0, 1)
+        return outputs.to(x.dtype)
 
     def within(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map ``(n, n_inputs)`` to ``(n, n_outputs)`` in the module's units, of any dtype."""

@@ -120,9 +120,25 @@ def test_probabilities_stay_probabilities(make_estimator):
     for params in ({"init": "pca"}, {"init": "random"}, {"decoder": "linear"}):
         model = make(make_estimator, loss="binary_log_loss", **params).fit(X)
         far = np.vstack([X, 100 * X, -50 * X])
-        rebuilt = model.reconstruct(far)
-        assert rebuilt.min() >= -1e-6
-        assert rebuilt.max() <= 1 + 1e-6
+        for rows in (far, far.astype(np.float32)):
+            rebuilt = model.reconstruct(rows)
+            assert rebuilt.min() >= 0
+            assert rebuilt.max() <= 1
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_rounding_carries_no_probability_out(value):
+    """Not in columns whose logits are far out: their shift was rounded to float32."""
+    rows = np.column_stack([X, np.full(len(X), value)])
+    rows[0, -1] = 1 - value
+    model = make(loss="binary_log_loss", max_iter=0, init="random").fit(rows)
+    decoder = model.module_.decoder
+    with torch.no_grad():
+        decoder.module.decoder[-1].bias[-1] = 1e3 if value else -1e3
+    rebuilt = model.inverse_transform(model.transform(rows))
+    assert rebuilt.min() >= 0
+    assert rebuilt.max() <= 1
+    np.testing.assert_allclose(rebuilt[:, -1], value, rtol=0, atol=1e-7)
 
 
 def test_binary_log_loss_is_cross_entropy():
