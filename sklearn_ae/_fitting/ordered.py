@@ -141,12 +141,9 @@ def sizes_of_pca(pca: PrincipalComponents, measured: MeasuredPCA, rows: FitRows)
 def losses_of_pca(left: np.ndarray, measured: MeasuredPCA) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
     known = [*coarse_sizes(len(left)), len(left)]
-    losses = np.array([measured(size).loss for size in known])[::-1]
-    at = left[np.array(known) - 1][::-1]
-    if left.min() > 0 and losses.min() > 0:
-        # A power of what is left, as squared and absolute errors are.
-        return np.exp(np.interp(np.log(left), np.log(at), np.log(losses)))
-    return np.interp(left, at, losses)
+    losses = [measured(size).loss for size in known]
+    # Not by its logarithm, of which rounding is the larger part where nearly nothing is left.
+    return np.interp(left, left[np.array(known) - 1][::-1], losses[::-1])
 
 
 def solve_prefixes(

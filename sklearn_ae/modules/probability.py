@@ -5,10 +5,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from sklearn_ae.losses import SMALLEST
 from sklearn_ae.modules.corrected import Corrected
 
-# PCA gives values outside of [0, 1]; as probabilities they are at least this far from its ends.
+# PCA gives values outside of [0, 1]; as probabilities they are at least this far from its ends, but
+# in columns whose mean is closer to one: a rare value would be said to be less rare than it is.
 NEAREST = 0.01
+
+
+def nearest(shift: torch.Tensor) -> torch.Tensor:
+    """Return how close PCA may come to 0 and to 1, in columns of which these are the means."""
+    return torch.minimum(shift, 1 - shift).clamp(SMALLEST, NEAREST)
 
 
 class Probabilities(nn.Module):
@@ -22,7 +29,7 @@ class Probabilities(nn.Module):
     decoder : nn.Module
         Maps codes to logits.
     shift : Tensor of shape (n_features,)
-        Where the columns lie.
+        Mean of each column.
     scale : float
         How wide they spread.
     """
@@ -57,8 +64,9 @@ class ClippedProbabilities(nn.Module):
     def __init__(self, decoder: nn.Module, shift: torch.Tensor, scale: float):
         super().__init__()
         self.decoder = decoder
-        self.register_buffer("low", (NEAREST - shift) / scale)
-        self.register_buffer("high", (1 - NEAREST - shift) / scale)
+        closest = nearest(shift)
+        self.register_buffer("low", (closest - shift) / scale)
+        self.register_buffer("high", (1 - closest - shift) / scale)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map codes ``(*, n_components)`` to rows ``(*, n_features)``."""
@@ -77,10 +85,12 @@ class CorrectedProbabilities(Corrected):
     """
 
     shift: torch.Tensor
+    nearest: torch.Tensor
 
     def __init__(self, *args: Any, shift: torch.Tensor, scale: float):
         super().__init__(*args)
         self.register_buffer("shift", shift)
+        self.register_buffer("nearest", nearest(shift))
         self.scale = scale
 
     @property
@@ -90,7 +100,10 @@ class CorrectedProbabilities(Corrected):
 
     def forward(self, x: torch.Tensor, *masked: torch.Tensor) -> torch.Tensor:
         """Map codes ``(*, n_components)`` to rows ``(*, n_features)``."""
-        linear = torch.logit(self.linear(x) * self.scale + self.shift, eps=NEAREST)
+        linear = self.linear(x) * self.scale + self.shift
+        # Networks in earlier files have one for all columns.
+        closest = getattr(self, "nearest", NEAREST)
+        linear = torch.logit(linear.clamp(closest, 1 - closest))
         correction = self.output_scale * self.correction(self.bounded(x), *masked)
         probabilities = torch.sigmoid(linear + self.fade(x) * correction)
         return (probabilities - self.shift) / self.scale

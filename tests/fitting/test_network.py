@@ -70,7 +70,9 @@ def test_starts_at_pca(params):
     pca = PCA(5).fit(X)
     expected = pca.inverse_transform(pca.transform(X))
     if "loss" in params:
-        expected = expected.clip(0.01, 0.99)
+        # The images' edges are nearly always 0.
+        nearest = np.minimum(X.mean(0), 1 - X.mean(0)).clip(1e-6, 0.01)
+        expected = expected.clip(nearest, 1 - nearest)
     np.testing.assert_allclose(model.reconstruct(X), expected, atol=2e-5)
 
 

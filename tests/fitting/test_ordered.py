@@ -1,6 +1,7 @@
 """What codes of each size are worth, and which of them are PCA."""
 
 import functools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,6 +114,15 @@ def test_what_is_explained_of_probabilities_is_in_units_of_pca_as_it_is(
         assert part.score_ == pytest.approx(explained_by(by_model), abs=1e-5)
         found.add(part.is_pca_)
     assert (False in found) == (max_iter > 0 or init == "random")
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-9])
+def test_what_pca_loses_between_sizes_that_are_measured(rounding):
+    """Also where it leaves nothing: what rounding leaves says nothing of the loss."""
+    left = np.append(1 / np.arange(1, 14) - 1 / 14, rounding)
+    losses = 0.01 + left
+    found = losses_of_pca(left, lambda n: SimpleNamespace(loss=losses[n - 1]))
+    np.testing.assert_allclose(found, losses)
 
 
 @pytest.mark.parametrize("hold_out", [True, False])
