@@ -234,14 +234,18 @@ def choose_prefixes(
 
     left = (1 - sizes.score[last]) / ((1 - sizes.pca_score[last]) or 1.0)
     found = {n_components: (sizes.loss[last], sizes.pca_loss[last], left, not sizes.is_pca[last])}
-    known, few = sorted({*coarse_sizes(n_components), *nested.sizes}), measured.of_few()
+    known = sorted({*coarse_sizes(n_components), *nested.sizes})
     for n in known:
         found[n] = compare(n, measured)
     # A decoder between two others is worth less than what lies between theirs, and takes longer.
-    for below, above in pairwise([*known, n_components]):
-        middle = (below + above) // 2
-        if middle > below and found[below][-1] and found[above][-1]:
-            found[middle] = compare(middle, few)
+    middles = [
+        (below + above) // 2
+        for below, above in pairwise([*known, n_components])
+        if above - below > 1 and found[below][-1] and found[above][-1]
+    ]
+    if middles:
+        few = measured.of_few()
+        found |= {n: compare(n, few) for n in middles}
     at = sorted(found)
     loss, pca_loss, left, wins = np.array([found[n] for n in at], dtype=float).T
     # A user's loss may have any sign.
