@@ -174,7 +174,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         below the curves.
     pca_loss_ : float or None
         Loss of PCA with as many components on the held-out rows, in the same units; None without
-        `early_stopping`.
+        `early_stopping`. For "binary_log_loss", here and in `best_loss_`, PCA's values are clipped
+        to [0.01, 0.99]; the rows that it gives, to [0, 1].
     pca_score_, score_ : float or None
         Share of the variance of the held-out rows that PCA with as many components explains, and
         that this model explains; None without `early_stopping`. Of a size below the one that is

@@ -85,7 +85,7 @@ class SizesMixin:
             raise ValueError(
                 f"n_components={n_components!r} must be an integer from 1 to {most}, the size of "
                 "the code that was fitted. A larger one needs a fit with a larger n_components or "
-                "max_components."
+                "max_components, a share of the variance a fit with that as n_components."
             )
         if not self._is_ordered and n_components != most:
             raise ValueError(

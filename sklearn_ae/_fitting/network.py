@@ -21,6 +21,7 @@ from sklearn_ae.modules import (
     Transposed,
 )
 from sklearn_ae.modules.hidden import WEIGHTED, hidden_layers
+from sklearn_ae.modules.probability import NEAREST
 from sklearn_ae.modules.weights import linear_of
 
 
@@ -61,8 +62,12 @@ def build_pca(
     pca: PrincipalComponents,
     scaling: Scaling,
     dtype: torch.dtype = torch.float32,
+    nearest: float = NEAREST,
 ) -> Autoencoder:
-    """Make the autoencoder that is PCA, its rows clipped where they stand for probabilities."""
+    """Make the autoencoder that is PCA.
+
+    Rows that stand for probabilities are clipped to where these are, and stay so far from the ends.
+    """
     components, mean = pca.components, pca.mean
     encoder, decoder = (
         _linear(weight, bias, dtype)
@@ -70,7 +75,7 @@ def build_pca(
     )
     probabilities = _probabilities(spec, scaling)
     if probabilities:
-        return Autoencoder(encoder, ClippedProbabilities(decoder, **probabilities))
+        decoder = ClippedProbabilities(decoder, **probabilities, nearest=nearest)
     return Autoencoder(encoder, decoder)
 
 

@@ -31,6 +31,11 @@ FIRST_STEPS = 2
 # solved, by all steps, and the layer is solved anew for these. Larger ones gain little by that.
 FEW_NUMBERS = 3
 
+# Where PCA leaves more than this share of what it leaves at the measured size before, its loss is
+# taken for a power of what is left, as squared and absolute errors are. Much less is rounding in
+# part, and a loss with logarithms is that of clipping then.
+POWER_LAW = 0.1
+
 # Makes PCA of a size.
 Linear = Callable[[int], Autoencoder]
 
@@ -127,23 +132,24 @@ def sizes_of_pca(pca: PrincipalComponents, measured: MeasuredPCA, rows: FitRows)
         The rows.
     """
     watched = watched_rows(rows)
-    some, left, total = (
-        some_rows(watched),
-        left_by_pca(pca, watched)[1:],
-        mean_square(watched),
-    )
+    left, total = left_by_pca(pca, watched)[1:], mean_square(watched)
     score = np.array([explained(square, total) for square in left])
-    left = left if some is watched else left_by_pca(pca, some)[1:]
-    loss = losses_of_pca(left, measured)
+    some = some_rows(watched)
+    loss = losses_of_pca(left if some is watched else left_by_pca(pca, some)[1:], measured)
     return Sizes(np.full(len(loss), True), loss, loss.copy(), score, score.copy())
 
 
 def losses_of_pca(left: np.ndarray, measured: MeasuredPCA) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
-    known = [*coarse_sizes(len(left)), len(left)]
-    losses = [measured(size).loss for size in known]
-    # Not by its logarithm, of which rounding is the larger part where nearly nothing is left.
-    return np.interp(left, left[np.array(known) - 1][::-1], losses[::-1])
+    known = [*coarse_sizes(len(left)), len(left)][::-1]
+    losses, at = np.array([measured(size).loss for size in known]), left[np.array(known) - 1]
+    found = np.interp(left, at, losses)
+    if losses.min() < 0:
+        return found
+    above = np.searchsorted(at, left).clip(1, len(at) - 1)
+    is_power = at[above - 1] > POWER_LAW * at[above]
+    logs = (np.log(np.maximum(x, np.finfo(float).tiny)) for x in (left, at, losses))
+    return np.where(is_power, np.exp(np.interp(*logs)), found)
 
 
 def solve_prefixes(
@@ -246,17 +252,21 @@ def choose_prefixes(
     if middles:
         few = measured.of_few()
         found |= {n: compare(n, few) for n in middles}
-    at = sorted(found)
+    at = np.array(sorted(found))
     loss, pca_loss, left, wins = np.array([found[n] for n in at], dtype=float).T
     # A user's loss may have any sign.
     as_ratios = (loss > 0).all() and (pca_loss > 0).all()
     lost = loss / pca_loss if as_ratios else loss - pca_loss
     size = np.arange(1, n_components)
-    curved, left, lost = (np.interp(np.log(size), np.log(at), x) for x in (wins, left, lost))
+    # Of the little that PCA leaves close to all columns a network may leave several times as much:
+    # that says nothing of the sizes below.
+    shared = np.minimum(left, np.maximum(1, np.append(left[:1], left[:-1])))
+    curved, between, lost = (np.interp(np.log(size), np.log(at), x) for x in (wins, shared, lost))
+    between[at[:-1] - 1] = left[:-1]
     # Between two sizes, both must be better.
     is_pca = curved < 1 - 1e-9
     sizes.is_pca[size - 1] = is_pca
     pca_loss, pca_score = sizes.pca_loss[size - 1], sizes.pca_score[size - 1]
     loss = lost * pca_loss if as_ratios else pca_loss + lost
     sizes.loss[size - 1] = np.where(is_pca, pca_loss, loss)
-    sizes.score[size - 1] = np.where(is_pca, pca_score, 1 - left * (1 - pca_score))
+    sizes.score[size - 1] = np.where(is_pca, pca_score, 1 - between * (1 - pca_score))

@@ -266,14 +266,13 @@ def choose(fit, task, errors, measured, trained):
     # Without an order there is no other size.
     sizes.is_pca[n - 1 if task.is_ordered else slice(None)] = False
     sizes.loss[n - 1], sizes.score[n - 1] = errors.loss, explained(errors.square, total)
-    if rows.held_out is not None:
-        pca_errors = measure_errors(task.linear(n), rows.held_out, criterion)
-        sizes.pca_loss[n - 1] = pca_errors.loss
+    pca = MeasuredPCA(task.linear, watched, criterion)
+    sizes.pca_loss[n - 1], sizes.pca_score[n - 1] = pca(n).loss, explained(pca.left(n), total)
     if not task.is_ordered:
         return
     if rows.held_out is not None:
         counts = n, rows.train.n, len(rows.held_out)
-        if not beats_pca(errors, pca_errors, trained[n - 1], *counts):
+        if not beats_pca(errors, pca(n), trained[n - 1], *counts):
             sizes.fall_back(n)
             if fit.best_iter == 0 and not (task.previous or task.spec.pretraining):
                 # Layers that were drawn, for a code whose last numbers are noise.
@@ -310,7 +309,8 @@ def pca_of_all(
         For the randomized solver.
     """
     pca = principal_components(rows, most, seed)
-    module = build_pca(spec, pca, rows.scaling, torch.float64)
+    # No loss is asked of what it gives: rows of zeros and ones come back as they were.
+    module = build_pca(spec, pca, rows.scaling, torch.float64, nearest=0.0)
     n_rows = rows.sums.count
     variances = np.square(pca.deviations) * n_rows / max(n_rows - 1, 1)
     return pca, Nested(module, np.ones(most)), variances.tolist()

@@ -5,17 +5,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sklearn_ae.losses import SMALLEST
 from sklearn_ae.modules.corrected import Corrected
 
-# PCA gives values outside of [0, 1]; as probabilities they are at least this far from its ends, but
-# in columns whose mean is closer to one: a rare value would be said to be less rare than it is.
+# PCA gives values outside of [0, 1]. In a loss, which takes logarithms of them, they are at least
+# this far from its ends.
 NEAREST = 0.01
-
-
-def nearest(shift: torch.Tensor) -> torch.Tensor:
-    """Return how close PCA may come to 0 and to 1, in columns of which these are the means."""
-    return torch.minimum(shift, 1 - shift).clamp(SMALLEST, NEAREST)
 
 
 class Probabilities(nn.Module):
@@ -29,7 +23,7 @@ class Probabilities(nn.Module):
     decoder : nn.Module
         Maps codes to logits.
     shift : Tensor of shape (n_features,)
-        Mean of each column.
+        Where the columns lie.
     scale : float
         How wide they spread.
     """
@@ -56,17 +50,20 @@ class ClippedProbabilities(nn.Module):
         Maps codes to rows in scaled units.
     shift, scale
         As for `Probabilities`.
+    nearest : float, default=0.01
+        How close to 0 and to 1 they come.
     """
 
     low: torch.Tensor
     high: torch.Tensor
 
-    def __init__(self, decoder: nn.Module, shift: torch.Tensor, scale: float):
+    def __init__(
+        self, decoder: nn.Module, shift: torch.Tensor, scale: float, nearest: float = NEAREST
+    ):
         super().__init__()
         self.decoder = decoder
-        closest = nearest(shift)
-        self.register_buffer("low", (closest - shift) / scale)
-        self.register_buffer("high", (1 - closest - shift) / scale)
+        self.register_buffer("low", (nearest - shift) / scale)
+        self.register_buffer("high", (1 - nearest - shift) / scale)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map codes ``(*, n_components)`` to rows ``(*, n_features)``."""
@@ -85,12 +82,10 @@ class CorrectedProbabilities(Corrected):
     """
 
     shift: torch.Tensor
-    nearest: torch.Tensor
 
     def __init__(self, *args: Any, shift: torch.Tensor, scale: float):
         super().__init__(*args)
         self.register_buffer("shift", shift)
-        self.register_buffer("nearest", nearest(shift))
         self.scale = scale
 
     @property
@@ -100,10 +95,7 @@ class CorrectedProbabilities(Corrected):
 
     def forward(self, x: torch.Tensor, *masked: torch.Tensor) -> torch.Tensor:
         """Map codes ``(*, n_components)`` to rows ``(*, n_features)``."""
-        linear = self.linear(x) * self.scale + self.shift
-        # Networks in earlier files have one for all columns.
-        closest = getattr(self, "nearest", NEAREST)
-        linear = torch.logit(linear.clamp(closest, 1 - closest))
+        linear = torch.logit(self.linear(x) * self.scale + self.shift, eps=NEAREST)
         correction = self.output_scale * self.correction(self.bounded(x), *masked)
         probabilities = torch.sigmoid(linear + self.fade(x) * correction)
         return (probabilities - self.shift) / self.scale

@@ -1,5 +1,3 @@
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -11,9 +9,7 @@ from sklearn_ae.modules import (
     Probabilities,
 )
 
-# The means of five columns: two are closer to an end than PCA may come in others, one is at it.
-SHIFT, SCALE = torch.tensor([0.5, 0.2, 0.998, 0.003, 0.0]), 0.3
-NEAREST = torch.tensor([0.01, 0.01, 0.002, 0.003, 1e-6])
+SHIFT, SCALE = torch.tensor([0.5, 0.2, 0.9]), 0.3
 
 
 def to_probability(rows):
@@ -22,13 +18,13 @@ def to_probability(rows):
 
 def linear(seed=0):
     torch.manual_seed(seed)
-    return nn.Linear(2, 5)
+    return nn.Linear(2, 3)
 
 
 def corrected(correction, path=None):
     ones = torch.ones(2)
     return CorrectedProbabilities(
-        *(path or linear(), correction, ones, torch.ones(5), -9 * ones, 9 * ones),
+        *(path or linear(), correction, ones, torch.ones(3), -9 * ones, 9 * ones),
         Fade(torch.zeros(2), torch.tensor(torch.inf)),
         shift=SHIFT,
         scale=SCALE,
@@ -54,32 +50,22 @@ def test_logits_become_probabilities_in_scaled_units():
 def test_starts_as_the_clipped_linear_map():
     z = 3 * torch.randn(200, 2)
     path = linear()
-    start = corrected(Constant(torch.zeros(5)), path)(z)
+    start = corrected(Constant(torch.zeros(3)), path)(z)
     clipped = ClippedProbabilities(path, SHIFT, SCALE)(z)
     torch.testing.assert_close(start, clipped)
     inside = to_probability(path(z))
-    expected = inside.clamp(NEAREST, 1 - NEAREST)
+    expected = inside.clamp(0.01, 0.99)
     torch.testing.assert_close(to_probability(clipped), expected)
-    assert bool((inside != expected).any(0).all())
-
-
-def test_one_of_an_earlier_file_gives_what_it_gave():
-    """Its start was as far from 0 and 1 in all columns."""
-    z = 3 * torch.randn(200, 2)
-    path = linear()
-    earlier = corrected(Constant(torch.zeros(5)), path)
-    del earlier.nearest
-    expected = to_probability(path(z)).clamp(0.01, 0.99)
-    torch.testing.assert_close(to_probability(copy.deepcopy(earlier)(z)), expected)
+    assert bool((inside != expected).any())
 
 
 @pytest.mark.parametrize("logit", [-3.0, 0.5, 4.0])
 def test_the_correction_adds_to_the_logits(logit):
     z = torch.zeros(1, 2)
-    start = to_probability(corrected(Constant(torch.zeros(5)))(z))
-    moved = to_probability(corrected(Constant(torch.full((5,), logit)))(z))
+    start = to_probability(corrected(Constant(torch.zeros(3)))(z))
+    moved = to_probability(corrected(Constant(torch.full((3,), logit)))(z))
     torch.testing.assert_close(torch.logit(moved), torch.logit(start) + logit, rtol=0, atol=1e-3)
 
 
 def test_has_no_closed_form():
-    assert not corrected(nn.Sequential(nn.Linear(2, 5))).is_solvable
+    assert not corrected(nn.Sequential(nn.Linear(2, 3))).is_solvable
