@@ -26,7 +26,7 @@ from sklearn_ae.modules.idle import drop_idle_layers
 from sklearn_ae.modules.light import is_light
 from sklearn_ae.modules.refined import one_pass, refined
 
-# Decoders that give probabilities, but for rounding.
+# Decoders that give probabilities, but for the rounding of their shift to float32.
 PROBABILITIES = Probabilities, ClippedProbabilities, CorrectedProbabilities
 # Of the spread of a number: how far a derivative looks to both sides.
 STEP = 1e-4

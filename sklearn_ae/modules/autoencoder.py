@@ -63,7 +63,7 @@ class Rescaled(nn.Module):
     scale_in, scale_out : float or Tensor, as the shifts
         How wide they spread.
     are_probabilities : bool, default=False
-        Whether the results are: rounding does not carry these out of [0, 1].
+        Whether the results are: they are clamped to [0, 1], as rounding carries some out of it.
     """
 
     shift_in: torch.Tensor
