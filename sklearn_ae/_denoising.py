@@ -205,7 +205,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         that this model explains; None without `early_stopping`. Of a size below the one that is
         trained, `score_` and `best_loss_` are measured on some of these rows, or lie between two
         sizes that are. The rows have chosen the model: an honest figure takes rows that `fit` has
-        not seen, and `score`. This PCA is that of the rows that are not held out.
+        not seen, and `score`. This PCA is that of the rows that are not held out, and its rows are
+        not clipped for "binary_log_loss": `score` of those that it gives is somewhat higher.
     is_pca_ : bool
         Whether codes of `n_components_` numbers are PCA's, of all rows: at this size nothing beat
         PCA on the held-out rows by more than the sampling error, or PCA leaves next to nothing.

@@ -73,7 +73,7 @@ def build_pca(
         _linear(weight, bias, dtype)
         for weight, bias in ((components, -components @ mean), (components.T, mean))
     )
-    probabilities = _probabilities(spec, scaling)
+    probabilities = _probabilities(spec, scaling, dtype)
     if probabilities:
         decoder = ClippedProbabilities(decoder, **probabilities, nearest=nearest)
     return Autoencoder(encoder, decoder)
@@ -85,11 +85,12 @@ def _linear(weight, bias, dtype):
     return linear_of(*(torch.tensor(part, dtype=dtype, device="cpu") for part in parts))
 
 
-def _probabilities(spec, scaling):
+def _probabilities(spec, scaling, dtype=torch.float32):
     """Return the units that a decoder of probabilities needs; nothing for other decoders."""
     if not spec.probabilities:
         return {}
-    return {"shift": _float32(scaling.shift), "scale": scaling.scale}
+    shift = torch.as_tensor(scaling.shift, dtype=dtype, device="cpu")
+    return {"shift": shift, "scale": scaling.scale}
 
 
 def _corrected(parts, start, tied, probabilities):

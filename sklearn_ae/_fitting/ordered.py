@@ -83,7 +83,7 @@ def watched_rows(rows: FitRows) -> Rows:
 
 
 class MeasuredPCA:
-    """What PCA of a size misses of rows; each size is measured once.
+    """What PCA of a size misses of rows; its loss of each size is measured once.
 
     Parameters
     ----------
@@ -143,13 +143,14 @@ def losses_of_pca(left: np.ndarray, measured: MeasuredPCA) -> np.ndarray:
     """Return the loss of PCA of each size; where it is not measured, by what PCA leaves."""
     known = [*coarse_sizes(len(left)), len(left)][::-1]
     losses, at = np.array([measured(size).loss for size in known]), left[np.array(known) - 1]
-    found = np.interp(left, at, losses)
-    if losses.min() < 0:
-        return found
+    if len(at) == 1:
+        return losses
     above = np.searchsorted(at, left).clip(1, len(at) - 1)
     is_power = at[above - 1] > POWER_LAW * at[above]
+    # A user's loss may have any sign.
+    is_power &= np.minimum(losses[above - 1], losses[above]) > 0
     logs = (np.log(np.maximum(x, np.finfo(float).tiny)) for x in (left, at, losses))
-    return np.where(is_power, np.exp(np.interp(*logs)), found)
+    return np.where(is_power, np.exp(np.interp(*logs)), np.interp(left, at, losses))
 
 
 def solve_prefixes(
@@ -258,15 +259,18 @@ def choose_prefixes(
     as_ratios = (loss > 0).all() and (pca_loss > 0).all()
     lost = loss / pca_loss if as_ratios else loss - pca_loss
     size = np.arange(1, n_components)
+    curved, lost = (np.interp(np.log(size), np.log(at), x) for x in (wins, lost))
     # Of the little that PCA leaves close to all columns a network may leave several times as much:
     # that says nothing of the sizes below.
-    shared = np.minimum(left, np.maximum(1, np.append(left[:1], left[:-1])))
-    curved, between, lost = (np.interp(np.log(size), np.log(at), x) for x in (wins, shared, lost))
-    between[at[:-1] - 1] = left[:-1]
+    above = np.searchsorted(at, size, side="right")
+    below = above - 1
+    share = np.log(size / at[below]) / np.log(at[above] / at[below])
+    end = np.minimum(left[above], np.maximum(1, left[below]))
+    left = (1 - share) * left[below] + share * end
     # Between two sizes, both must be better.
     is_pca = curved < 1 - 1e-9
     sizes.is_pca[size - 1] = is_pca
     pca_loss, pca_score = sizes.pca_loss[size - 1], sizes.pca_score[size - 1]
     loss = lost * pca_loss if as_ratios else pca_loss + lost
     sizes.loss[size - 1] = np.where(is_pca, pca_loss, loss)
-    sizes.score[size - 1] = np.where(is_pca, pca_score, 1 - between * (1 - pca_score))
+    sizes.score[size - 1] = np.where(is_pca, pca_score, 1 - left * (1 - pca_score))

@@ -46,6 +46,17 @@ def test_losses_of_pca_are_those_of_the_rows_that_are_measured(monkeypatch):
         )
 
 
+def test_a_loss_that_is_zero_stays_zero():
+    """Tiny losses in its place would give their sizes all of the weight in training."""
+    left = 1 / np.arange(1, 16)
+    losses = np.where(np.arange(1, 16) < 7, left, 0.0)
+    found = losses_of_pca(left, lambda n: SimpleNamespace(loss=losses[n - 1]))
+    np.testing.assert_allclose(found[:6], losses[:6])
+    assert 0 < found[6] < losses[5]
+    assert (found[7:] == 0).all()
+    assert losses_of_pca(left[:1], lambda n: SimpleNamespace(loss=0.0)).tolist() == [0]
+
+
 def test_a_loss_of_any_sign_lies_on_lines_between_sizes_that_are_measured():
     left = 1 / np.arange(1, 16)
     found = losses_of_pca(left, lambda n: SimpleNamespace(loss=left[n - 1] - 0.5))

@@ -13,7 +13,7 @@ from sklearn_ae import AutoencoderTransformer
 from sklearn_ae import _fitting as fitting
 from sklearn_ae._fitting import ordered
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
-from sklearn_ae._fitting.ordered import choose_prefixes, solve_prefixes, watched_rows
+from sklearn_ae._fitting.ordered import MeasuredPCA, choose_prefixes, solve_prefixes, watched_rows
 from sklearn_ae._fitting.rows import draw_rows
 from sklearn_ae._fitting.sizes import coarse_sizes
 
@@ -188,12 +188,22 @@ def test_few_rows_say_nothing_of_sizes_that_are_measured_on_more(monkeypatch):
         monkeypatch.setattr(ordered, name, 16)
     case = Case()
     solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
+    forget(case.nested, 5)
     case.sizes.is_pca[K - 1] = False
     sizes = case.choose()
     assert len(case.measured.of_few().rows) == 16
-    for n in SIZES:
-        if not sizes.is_pca[n - 1]:
-            assert sizes.loss[n - 1] == pytest.approx(case.error(n).loss, rel=1e-6)
+    assert sizes.loss[4] != pytest.approx(case.error(5).loss, rel=1e-3)
+    for n in (2, 3, 4):
+        assert not sizes.is_pca[n - 1]
+        assert sizes.loss[n - 1] == pytest.approx(case.error(n).loss, rel=1e-6)
+
+
+def test_few_rows_are_drawn_only_for_middles(monkeypatch):
+    monkeypatch.setattr(MeasuredPCA, "of_few", None)
+    case = Case()
+    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
+    case.sizes.is_pca[K - 1] = False
+    assert not case.choose().is_pca[1:].any()
 
 
 def test_many_times_nearly_nothing_is_no_measure_for_smaller_sizes(monkeypatch):
@@ -213,10 +223,13 @@ def test_many_times_nearly_nothing_is_no_measure_for_smaller_sizes(monkeypatch):
 
 
 def test_squares_that_are_measured_stand(monkeypatch):
-    """Where another loss is lower they may be larger than PCA's."""
+    """Where another loss is lower they may be larger than PCA's, and so may those between."""
+    monkeypatch.setattr(ordered, "pairwise", lambda sizes: [])
     case = Case()
     solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
+    forget(case.nested, 5)
     case.sizes.is_pca[K - 1] = False
+    case.sizes.score[K - 1] = 1 - 2 * (1 - case.sizes.pca_score[K - 1])
     square = 2 * case.measured(4).square
 
     def measure(network, rows, criterion):
@@ -226,8 +239,9 @@ def test_squares_that_are_measured_stand(monkeypatch):
 
     monkeypatch.setattr(ordered, "measure_errors", measure)
     sizes = case.choose()
-    assert not sizes.is_pca[3]
-    assert 1 - sizes.score[3] == pytest.approx(2 * (1 - sizes.pca_score[3]), rel=1e-4)
+    assert not sizes.is_pca[3:].any()
+    np.testing.assert_allclose(1 - sizes.score[3:], 2 * (1 - sizes.pca_score[3:]), rtol=1e-4)
+    assert sizes.score[2] > sizes.pca_score[2]
 
 
 @pytest.mark.parametrize("n_rows", [100, 4_000])
