@@ -260,13 +260,7 @@ def choose_prefixes(
     lost = loss / pca_loss if as_ratios else loss - pca_loss
     size = np.arange(1, n_components)
     curved, lost = (np.interp(np.log(size), np.log(at), x) for x in (wins, lost))
-    # Of the little that PCA leaves close to all columns a network may leave several times as much:
-    # that says nothing of the sizes below.
-    above = np.searchsorted(at, size, side="right")
-    below = above - 1
-    share = np.log(size / at[below]) / np.log(at[above] / at[below])
-    end = np.minimum(left[above], np.maximum(1, left[below]))
-    left = (1 - share) * left[below] + share * end
+    left = _ratios_between(at, left, size)
     # Between two sizes, both must be better.
     is_pca = curved < 1 - 1e-9
     sizes.is_pca[size - 1] = is_pca
@@ -274,3 +268,16 @@ def choose_prefixes(
     loss = lost * pca_loss if as_ratios else pca_loss + lost
     sizes.loss[size - 1] = np.where(is_pca, pca_loss, loss)
     sizes.score[size - 1] = np.where(is_pca, pca_score, 1 - left * (1 - pca_score))
+
+
+def _ratios_between(at, ratios, size):
+    """Return the ratio of what a network leaves to what PCA does at each size, by those measured.
+
+    Of the little that PCA leaves close to all columns a network may leave several times as much:
+    that says nothing of the sizes below.
+    """
+    above = np.searchsorted(at, size, side="right")
+    below = above - 1
+    share = np.log(size / at[below]) / np.log(at[above] / at[below])
+    end = np.minimum(ratios[above], np.maximum(1, ratios[below]))
+    return (1 - share) * ratios[below] + share * end
