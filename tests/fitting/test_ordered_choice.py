@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from prefixes import LOSS, SIZES, Case, K, forget, rows_of
+from prefixes import LOSS, Case, K, rows_of
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -13,7 +13,7 @@ from sklearn_ae import AutoencoderTransformer
 from sklearn_ae import _fitting as fitting
 from sklearn_ae._fitting import ordered
 from sklearn_ae._fitting.errors import explained, mean_square, measure_errors
-from sklearn_ae._fitting.ordered import MeasuredPCA, choose_prefixes, solve_prefixes, watched_rows
+from sklearn_ae._fitting.ordered import MeasuredPCA, watched_rows
 from sklearn_ae._fitting.rows import draw_rows
 from sklearn_ae._fitting.sizes import coarse_sizes
 
@@ -65,9 +65,7 @@ def test_each_size_of_pca_is_measured_once(monkeypatch):
 
 
 def test_sizes_that_beat_pca_are_kept():
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    case.sizes.is_pca[K - 1] = False
+    case = Case.solved()
     sizes = case.choose()
     for n in range(2, K):
         assert not sizes.is_pca[n - 1]
@@ -80,10 +78,7 @@ def test_sizes_that_beat_pca_are_kept():
 @pytest.mark.parametrize("n_few", [40, 1000])
 def test_middles_without_a_layer_are_measured_on_a_share_of_the_rows(monkeypatch, n_few):
     monkeypatch.setattr(ordered, "FEW_ROWS", n_few)
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    forget(case.nested, 5)
-    case.sizes.is_pca[K - 1] = False
+    case = Case.solved(without=5)
     few = case.rows.held_out.sample(n_few)
     ours, pca = (measure_errors(part(5), few, LOSS) for part in (case.nested.prefix, case.linear))
     # In units of PCA's.
@@ -95,12 +90,9 @@ def test_middles_without_a_layer_are_measured_on_a_share_of_the_rows(monkeypatch
 
 def test_losses_of_a_middle_are_exact_where_the_share_is_all_rows():
     """Whatever the loss."""
-    case, loss = Case(), nn.L1Loss()
-    solve_prefixes(case.nested, case.rows, loss, 0, SIZES)
-    forget(case.nested, 5)
-    case.sizes.is_pca[K - 1] = False
-    measured = case.measured_with(loss)
-    choose_prefixes(case.sizes, case.nested, measured, case.rows, loss, case.trained, n_steps=0)
+    loss = nn.L1Loss()
+    case = Case.solved(loss, without=5)
+    case.choose()
     ours, pca = (
         measure_errors(part(5), case.rows.held_out, loss)
         for part in (case.nested.prefix, case.linear)
@@ -113,10 +105,7 @@ def test_losses_of_a_middle_are_exact_where_the_share_is_all_rows():
 def test_what_is_not_measured_lies_between_its_neighbours(monkeypatch):
     """In units of PCA's, in the logarithm of the size."""
     monkeypatch.setattr(ordered, "pairwise", lambda sizes: [])
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    forget(case.nested, 5)
-    case.sizes.is_pca[K - 1] = False
+    case = Case.solved(without=5)
     sizes = case.choose()
     ratios = sizes.loss / sizes.pca_loss
     share = np.log(5 / 4) / np.log(6 / 4)
@@ -136,13 +125,11 @@ def test_sizes_that_do_not_are_pca():
 
 def test_losses_of_sizes_that_are_measured_are_not_interpolated():
     """Of no loss, whether PCA's is a power of what it leaves or not."""
-    case, loss = Case(), nn.L1Loss()
-    solve_prefixes(case.nested, case.rows, loss, 0, SIZES)
-    case.sizes.is_pca[K - 1] = False
-    measured = case.measured_with(loss)
-    choose_prefixes(case.sizes, case.nested, measured, case.rows, loss, case.trained, n_steps=0)
+    loss = nn.L1Loss()
+    case = Case.solved(loss)
+    case.choose()
     for n in case.nested.sizes:
-        assert case.sizes.pca_loss[n - 1] == pytest.approx(measured(n).loss, rel=1e-6)
+        assert case.sizes.pca_loss[n - 1] == pytest.approx(case.measured(n).loss, rel=1e-6)
         if not case.sizes.is_pca[n - 1]:
             ours = measure_errors(case.nested.prefix(n), watched_rows(case.rows), loss)
             assert case.sizes.loss[n - 1] == pytest.approx(ours.loss, rel=1e-6)
@@ -150,18 +137,13 @@ def test_losses_of_sizes_that_are_measured_are_not_interpolated():
 
 @pytest.mark.parametrize("whole_is_pca", [True, False])
 def test_between_two_sizes_both_must_be_better(whole_is_pca):
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    forget(case.nested, K - 1)
+    case = Case.solved(without=K - 1)
     case.sizes.is_pca[K - 1] = whole_is_pca
     assert case.choose().is_pca[K - 2] == whole_is_pca
 
 
 def test_a_middle_must_beat_pca_itself():
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    forget(case.nested, 5)
-    case.sizes.is_pca[K - 1] = False
+    case = Case.solved(without=5)
     assert not case.choose().is_pca[3:].any()
     # Of this size alone.
     case.trained[4] = 1e6
@@ -186,10 +168,7 @@ def test_falling_back():
 def test_few_rows_say_nothing_of_sizes_that_are_measured_on_more(monkeypatch):
     for name in ("FEW_ROWS", "LEAST_FEW"):
         monkeypatch.setattr(ordered, name, 16)
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    forget(case.nested, 5)
-    case.sizes.is_pca[K - 1] = False
+    case = Case.solved(without=5)
     sizes = case.choose()
     assert len(case.measured.of_few().rows) == 16
     assert sizes.loss[4] != pytest.approx(case.error(5).loss, rel=1e-3)
@@ -200,19 +179,14 @@ def test_few_rows_say_nothing_of_sizes_that_are_measured_on_more(monkeypatch):
 
 def test_few_rows_are_drawn_only_for_middles(monkeypatch):
     monkeypatch.setattr(MeasuredPCA, "of_few", None)
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    case.sizes.is_pca[K - 1] = False
+    case = Case.solved()
     assert not case.choose().is_pca[1:].any()
 
 
 def test_many_times_nearly_nothing_is_no_measure_for_smaller_sizes(monkeypatch):
     """As of columns of zeros and ones, all of which but a few PCA has."""
     monkeypatch.setattr(ordered, "pairwise", lambda sizes: [])
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    forget(case.nested, 5)
-    case.sizes.is_pca[K - 1] = False
+    case = Case.solved(without=5)
     case.sizes.pca_score[K - 1], case.sizes.score[K - 1] = 1 - 1e-6, 1 - 1e-3
     sizes = case.choose()
     assert not sizes.is_pca[3:].any()
@@ -225,10 +199,7 @@ def test_many_times_nearly_nothing_is_no_measure_for_smaller_sizes(monkeypatch):
 def test_squares_that_are_measured_stand(monkeypatch):
     """Where another loss is lower they may be larger than PCA's, and so may those between."""
     monkeypatch.setattr(ordered, "pairwise", lambda sizes: [])
-    case = Case()
-    solve_prefixes(case.nested, case.rows, LOSS, 0, SIZES)
-    forget(case.nested, 5)
-    case.sizes.is_pca[K - 1] = False
+    case = Case.solved(without=5)
     case.sizes.score[K - 1] = 1 - 2 * (1 - case.sizes.pca_score[K - 1])
     square = 2 * case.measured(4).square
 
